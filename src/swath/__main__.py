@@ -1,0 +1,3 @@
+from swath.cli import main
+
+raise SystemExit(main())

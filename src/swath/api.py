@@ -1,0 +1,125 @@
+"""The verbs, with the names and results that they have on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from swath.config import LabelsSpec, PredictSpec, RuntimeSpec, VectorizeSpec, override, validated
+from swath.core.errors import ConfigError, did_you_mean
+from swath.yamltext import Marked
+
+PathLike = str | Path
+
+
+
+def check(*things: PathLike, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The audit of a config, or of files, folders and manifests."""
+    from swath.steps.check import check_files, check_project
+
+    if len(things) == 1 and Path(things[0]).suffix in (".yaml", ".yml"):
+        return check_project(things[0], overrides)
+    if overrides:
+        raise ConfigError("override", overrides[0], "overrides need a config", "name the YAML file")
+    return check_files(things)
+
+
+def sample(config: PathLike, *overrides: str, overwrite: bool = False) -> dict[str, Any]:
+    """The sample store of a config."""
+    from swath.disk.project import load_project
+    from swath.steps.sample import sample as step
+
+    return step(load_project(config, overrides), overwrite=overwrite)
+
+
+def train(config: PathLike, *overrides: str, resume: bool = False, overwrite: bool = False) -> dict[str, Any]:
+    """The trained bundle of a config."""
+    from swath.disk.project import load_project
+    from swath.steps.train import train as step
+
+    return step(load_project(config, overrides), resume=resume, overwrite=overwrite)
+
+
+def evaluate(model: PathLike, scenes: PathLike, *overrides: str, split: str | None = "tst") -> dict[str, Any]:
+    """The scores of a bundle, run or map on the labelled scenes of a manifest or config."""
+    from swath.disk.project import load_project
+    from swath.disk.scenes import read_manifest
+    from swath.steps.evaluate import evaluate as step
+    from swath.steps.evaluate import evaluate_map
+
+    predict_spec, runtime, labels = _sections(overrides, PredictSpec, RuntimeSpec, LabelsSpec)
+    regions = None
+    if Path(scenes).suffix in (".yaml", ".yml"):
+        project = load_project(scenes)
+        rows, labels = project.scenes, project.config.labels
+        if split is not None:
+            regions = {s.name: r for i, s in enumerate(rows) if (r := project.region(i, split))}  # type: ignore[arg-type]
+    else:
+        rows = read_manifest(scenes)
+    if Path(model).suffix.lower() in (".tif", ".tiff"):
+        return evaluate_map(model, rows, labels=labels)
+    return step(model, rows, split=split, regions=regions, labels=labels, predict=predict_spec, runtime=runtime)
+
+
+def predict(model: PathLike, inputs: Sequence[PathLike] | PathLike, *overrides: str, out: PathLike,
+            overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
+    """The maps of rasters: files, folders, globs or manifests."""
+    from swath.steps.predict import predict as step
+
+    spec, runtime = _sections(overrides, PredictSpec, RuntimeSpec)
+    listed = [inputs] if isinstance(inputs, str | Path) else inputs
+    return step(model, listed, out, spec=spec, runtime=runtime, overwrite=overwrite)
+
+
+def vectorize(map_path: PathLike, *overrides: str, out: PathLike, overwrite: bool = False) -> dict[str, Any]:
+    """The polygons of a map as a GeoPackage."""
+    from swath.steps.vectorize import vectorize as step
+
+    (spec,) = _sections(overrides, VectorizeSpec)
+    return step(map_path, out, spec=spec, overwrite=overwrite)
+
+
+def info(thing: PathLike) -> dict[str, Any]:
+    """What a raster, vector, store, bundle, run, map or config is."""
+    from swath.steps.info import info as step
+
+    return step(thing)
+
+
+def run(config: PathLike, *overrides: str, start: str | None = None, only: str | None = None,
+        overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
+    """The whole chain on a config."""
+    from swath.pipeline import run as chain
+
+    return chain(config, overrides, start=start, only=only, overwrite=overwrite)
+
+
+def demo(out: PathLike = "demo", *overrides: str, seed: int = 0, overwrite: bool = False) -> dict[str, Any]:
+    """The whole chain on a generated town."""
+    from swath.pipeline import run as chain
+    from swath.steps.demo import write_demo
+
+    config = Path(out) / "town.yaml"
+    if overwrite or not config.exists():
+        config = write_demo(Path(out), seed=seed)
+    return {"config": str(config.absolute()), **chain(config, overrides, overwrite=overwrite)}
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of configs."""
+    from swath.config import json_schema
+
+    return json_schema()
+
+
+def _sections(overrides: Sequence[str], *specs: type[Any]) -> list[Any]:
+    """The specs that overrides such as `predict.tile=1024` give; other sections are refused."""
+    names = {s.__name__.removesuffix("Spec").lower(): s for s in specs}
+    marked = Marked({name: {} for name in names}, "command line")
+    for text in overrides:
+        section = text.partition("=")[0].split(".")[0]
+        if section not in names:
+            raise ConfigError("override", text, f"the section '{section}' has no meaning here", did_you_mean(section, names))
+        override(marked, text)
+    return [validated(spec, Marked(marked.value[name], f"command line, section {name}")) for name, spec in names.items()]

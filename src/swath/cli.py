@@ -1,0 +1,283 @@
+"""`swath VERB ...`: verb -> function, and the one boundary where every failure becomes one line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import os
+import re
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from swath import __version__
+from swath.core.errors import ConfigError, ResourceError, SwathError, did_you_mean
+from swath.messages import counts, say, set_verbosity, table
+
+_OVERRIDE = re.compile(r"^[a-z_]+(\.[A-Za-z0-9_]+)*=")
+Args = argparse.Namespace
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb: what it results in, an example, its arguments, the call, and the human form of its result."""
+
+    result: str
+    example: str
+    arguments: Callable[[argparse.ArgumentParser], None]
+    call: Callable[[Args, list[str]], dict[str, Any]]
+    show: Callable[[dict[str, Any]], str]
+
+
+def _config(p: argparse.ArgumentParser) -> None:
+    p.add_argument("config", help="YAML file with at least `scenes` and `classes`")
+
+
+def _overwrite(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--overwrite", action="store_true", help="replace what is there")
+
+
+def _check_args(p: argparse.ArgumentParser) -> None:
+    p.add_argument("things", nargs="+", metavar="CONFIG|FILE", help="a config, or rasters, vectors, folders, manifests")
+
+
+def _sample_args(p: argparse.ArgumentParser) -> None:
+    _config(p)
+    _overwrite(p)
+
+
+def _train_args(p: argparse.ArgumentParser) -> None:
+    _config(p)
+    p.add_argument("--resume", action="store_true", help="go on with an interrupted training; harmless on a finished one")
+    _overwrite(p)
+
+
+def _evaluate_args(p: argparse.ArgumentParser) -> None:
+    p.add_argument("model", help="a bundle, a run, or a finished map")
+    p.add_argument("scenes", help="manifest or config with labelled scenes")
+    p.add_argument("--split", default="tst", help="trn, val, tst or all (default: tst)")
+
+
+def _predict_args(p: argparse.ArgumentParser) -> None:
+    p.add_argument("model", help="a bundle or a run")
+    p.add_argument("inputs", nargs="+", metavar="INPUT", help="rasters, folders, globs or manifests")
+    p.add_argument("--out", required=True, metavar="DIR", help="directory of the maps")
+    _overwrite(p)
+
+
+def _vectorize_args(p: argparse.ArgumentParser) -> None:
+    p.add_argument("map", help="a map made by `swath predict`")
+    p.add_argument("--out", required=True, metavar="FILE", help="the GeoPackage")
+    _overwrite(p)
+
+
+def _info_args(p: argparse.ArgumentParser) -> None:
+    p.add_argument("thing", help="raster, vector, store, bundle, run, map or config")
+
+
+def _run_args(p: argparse.ArgumentParser) -> None:
+    _config(p)
+    p.add_argument("--from", dest="start", metavar="STEP", help="make this step and all later ones anew")
+    p.add_argument("--only", metavar="STEP", help="make this step alone")
+    _overwrite(p)
+
+
+def _demo_args(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--out", default="demo", metavar="DIR", help="directory of the demo (default: demo)")
+    p.add_argument("--seed", type=int, default=0, help="another town (default: 0)")
+    _overwrite(p)
+
+
+def _call(name: str) -> Any:
+    from swath import api
+
+    return getattr(api, name)
+
+
+def _show_check(result: dict[str, Any]) -> str:
+    from swath.steps.check import render
+
+    return render(result)
+
+
+def _show_info(result: dict[str, Any]) -> str:
+    from swath.steps.info import render
+
+    return render(result)
+
+
+def _show_sample(r: dict[str, Any]) -> str:
+    rows = [(s, r["samples"][s], *(c["share"] for c in classes.values())) for s, classes in r["classes"].items()]
+    head = ["split", "samples", *next(iter(r["classes"].values()))]
+    notes = [counts("dropped", r["dropped"]), counts("events", r["events"])]
+    return "\n".join([table(rows, head), *filter(None, notes), f"store: {r['store']}"])
+
+
+def _show_train(r: dict[str, Any]) -> str:
+    best = r["best"]
+    return (f"best: step {best['step']} (epoch {best['epoch']:.1f}), validation mean IoU {best['mean_iou']:.4f}\n"
+            f"{r['steps']} steps in {r['seconds']:.0f} s from {r['data']}, {r['seconds_waiting_for_data']:.1f} s "
+            f"waiting for data\nbundle: {r['bundle']}")  # fmt: skip
+
+
+def _show_scores(r: dict[str, Any]) -> str:
+    keys = ("iou", "f1", "precision", "recall", "pixels")
+    rows = [(name, *(c[k] for k in keys)) for name, c in r["classes"].items()]
+    overall = " ".join(f"{k} {r[k]:.4f}" for k in ("mean_iou", "overall_accuracy", "kappa") if r[k] is not None)
+    return "\n".join(filter(None, [table(rows, ["class", *keys]), overall, counts("events", r.get("events", {}))]))
+
+
+def _show_predict(r: dict[str, Any]) -> str:
+    rows = [(Path(m["map"]).name, m["executor"], m["tiles"], m["margin"], m["exact"], m["seconds"]) for m in r["maps"]]
+    speed = f"\n{r['megapixels_per_second']:.2f} megapixels per second" if r["megapixels_per_second"] else ""
+    return table(rows, ["map", "executor", "tiles", "margin", "exact", "seconds"]) + speed
+
+
+def _show_vectorize(r: dict[str, Any]) -> str:
+    rows = [(name, c["polygons"], c["area_m2"]) for name, c in r["classes"].items()]
+    notes = filter(None, [counts("dropped", r.get("dropped", {}))])
+    return "\n".join([table(rows, ["class", "polygons", "area_m2"]), *notes, f"vectors: {r['vectors']}"])
+
+
+def _show_run(r: dict[str, Any]) -> str:
+    lines = [_show_scores(r["scores"])] if r.get("scores") else []
+    lines += [f"map: {m['map']}" for m in r["maps"]] + [f"vectors: {v}" for v in r["vectors"]]
+    lines += [f"picture: {r['picture']}"] if r.get("picture") else []
+    return "\n".join([*lines, f"run: {r['run']}"])
+
+
+def _show_json(r: dict[str, Any]) -> str:
+    return json.dumps(r, indent=2)
+
+
+VERBS: dict[str, Verb] = {
+    "check": Verb("an audit of all scenes: everything that would spoil the map", "swath check roofs.yaml", _check_args,
+                  lambda a, o: _call("check")(*a.things, overrides=o), _show_check),
+    "sample": Verb("a store of samples, cut, labelled, split and filtered", "swath sample roofs.yaml sample.tile=512",
+                   _sample_args, lambda a, o: _call("sample")(a.config, *o, overwrite=a.overwrite), _show_sample),
+    "train": Verb("a model bundle, best and last, with curves", "swath train roofs.yaml train.budget=10m", _train_args,
+                  lambda a, o: _call("train")(a.config, *o, resume=a.resume, overwrite=a.overwrite), _show_train),
+    "evaluate": Verb("exact scores on labelled scenes", "swath evaluate runs/roofs scenes.csv --split tst", _evaluate_args,
+                     lambda a, o: _call("evaluate")(a.model, a.scenes, *o, split=None if a.split == "all" else a.split),
+                     _show_scores),
+    "predict": Verb("a map of every input raster, a Cloud-Optimized GeoTIFF on its own grid",
+                    "swath predict runs/roofs new/*.tif --out maps", _predict_args,
+                    lambda a, o: _call("predict")(a.model, a.inputs, *o, out=a.out, overwrite=a.overwrite), _show_predict),
+    "vectorize": Verb("the polygons of a map as a GeoPackage", "swath vectorize maps/town_map.tif --out town.gpkg",
+                      _vectorize_args,
+                      lambda a, o: _call("vectorize")(a.map, *o, out=a.out, overwrite=a.overwrite), _show_vectorize),
+    "info": Verb("what a thing is: raster, vector, store, bundle, run, map or config", "swath info runs/roofs", _info_args,
+                 lambda a, o: _call("info")(a.thing), _show_info),
+    "run": Verb("the whole chain: check, sample, train, evaluate, predict, vectorize", "swath run roofs.yaml", _run_args,
+                lambda a, o: _call("run")(a.config, *o, start=a.start, only=a.only, overwrite=a.overwrite), _show_run),
+    "demo": Verb("the whole chain on a generated town, in under three minutes", "swath demo --out demo", _demo_args,
+                 lambda a, o: _call("demo")(a.out, *o, seed=a.seed, overwrite=a.overwrite), _show_run),
+    "schema": Verb("the JSON Schema of configs, for editors", "swath schema > swath.schema.json", lambda p: None,
+                   lambda a, o: _call("schema")(), _show_json),
+}  # fmt: skip
+
+
+def overview() -> str:
+    """The text of `swath --help`."""
+    lines = [f"  {name:<10} {verb.result}" for name, verb in VERBS.items()]
+    return "\n".join([
+        "swath run roofs.yaml          # rasters and polygons in, map, score and vectors out",
+        "", "usage: swath VERB ... [section.key=value ...] [--json] [-q] [--debug]", "", "The result of `swath VERB` is ...",
+        *lines, "", "swath VERB --help shows an example and the options of a verb; swath --version the version.",
+    ])  # fmt: skip
+
+
+def parser(name: str) -> argparse.ArgumentParser:
+    """The parser of one verb; its help begins with an example."""
+    verb = VERBS[name]
+    p = _Parser(prog=f"swath {name}", usage=argparse.SUPPRESS, formatter_class=argparse.RawDescriptionHelpFormatter,
+                description=f"{verb.example}\n\nThe result of `swath {name}` is {verb.result}.\n"
+                            "Settings of the config can be overridden: section.key=value.")  # fmt: skip
+    verb.arguments(p)
+    p.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+    p.add_argument("-q", "--quiet", action="store_true", help="errors only")
+    p.add_argument("--debug", action="store_true", help="show tracebacks")
+    return p
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        raise ConfigError("usage", self.prog, message, f"see {self.prog} --help")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a verb and returns its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(overview())
+        return 0
+    if words[0] == "--version":
+        print(json.dumps({"swath": __version__}) if "--json" in words else f"swath {__version__}")
+        return 0
+    signal.signal(signal.SIGTERM, _terminated)
+    as_json, debug = "--json" in words, "--debug" in words
+    try:
+        return _dispatch(words)
+    except SwathError as e:
+        return _failed(e, as_json=as_json, debug=debug)
+    except KeyboardInterrupt:
+        say("interrupted; finished parts are kept, the same command goes on (train: with --resume)")
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as e:  # noqa: BLE001  the one boundary: whatever was not foreseen becomes one line
+        return _failed(_unforeseen(e), as_json=as_json, debug=debug)
+
+
+def _dispatch(words: list[str]) -> int:
+    name, rest = words[0], words[1:]
+    if name not in VERBS:
+        raise ConfigError("verb-unknown", "swath", f"no verb '{name}'", did_you_mean(name, VERBS))
+    overrides = [w for w in rest if _OVERRIDE.match(w) and not Path(w).exists()]
+    args = parser(name).parse_args([w for w in rest if w not in overrides])
+    set_verbosity(0 if args.quiet else 1)
+    if args.quiet:
+        from swath.progress import set_quiet
+
+        set_quiet(True)
+    result = VERBS[name].call(args, overrides)
+    print(json.dumps(result) if args.json else VERBS[name].show(result), flush=True)
+    return 0 if result.get("ok", True) else 3
+
+
+def _failed(error: SwathError, *, as_json: bool, debug: bool) -> int:
+    if as_json:
+        print(json.dumps({"ok": False, "error": error.as_dict()}), flush=True)
+    print(f"error: {error.line()}", file=sys.stderr, flush=True)
+    if debug:
+        traceback.print_exception(error)
+    return error.exit_code
+
+
+def _unforeseen(error: Exception) -> SwathError:
+    """A full disk or memory is a resource; everything else a bug of ours, its traceback kept in a file."""
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        return ResourceError("memory", "memory", "there is not enough memory", "lower predict.memory or train.batch_size")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ResourceError("disk-full", error.filename or "disk", "the disk is full", "free some space")
+    with tempfile.NamedTemporaryFile("w", prefix="swath-", suffix=".log", delete=False) as log:
+        traceback.print_exception(error, file=log)
+    text = f"{type(error).__name__}: {error}".strip()
+    found = SwathError("bug", "swath", f"this is a bug: {text}", f"please report it with {log.name}")
+    found.__cause__ = error
+    return found
+
+
+def _terminated(number: int, frame: Any) -> None:
+    raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

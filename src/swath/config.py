@@ -1,0 +1,407 @@
+"""Config text -> frozen specs. Unknown and duplicate keys are refused with file:line:column and the closest key.
+
+Every omitted setting has a default, or is read from the data (`auto` here, decided in `disk.project`), and is printed
+with its reason.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
+
+from swath.core.errors import ConfigError, did_you_mean
+from swath.core.legend import ClassEntry, Legend, palette, parse_colour
+from swath.yamltext import COMMAND_LINE, Key, Marked, load_yaml, parse_value
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZES = {"": 1, "b": 1, "k": 10**3, "kb": 10**3, "m": 10**6, "mb": 10**6, "g": 10**9, "gb": 10**9, "tb": 10**12}
+
+
+def parse_duration(value: Any) -> Any:
+    """Seconds of `90s`, `10m`, `1h30m` or a number of seconds."""
+    if not isinstance(value, str):
+        return value
+    parts = re.findall(r"(\d+(?:\.\d+)?)\s*([smhd])", value)
+    if not parts or re.sub(r"(\d+(?:\.\d+)?)\s*([smhd])", "", value).strip():
+        raise ValueError("write a duration such as 90s, 10m or 1h30m")
+    return sum(float(n) * _UNITS[u] for n, u in parts)
+
+
+def parse_size(value: Any) -> Any:
+    """Bytes of `2GB`, `500MB` or a number of bytes."""
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?b?)", value.strip().lower())
+    if not found or found[2] not in _SIZES:
+        raise ValueError("write a size such as 500MB or 2GB")
+    return int(float(found[1]) * _SIZES[found[2]])
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0), WithJsonSchema({"type": ["number", "string"]})]
+Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0), WithJsonSchema({"type": ["integer", "string"]})]
+Values = Annotated[tuple[int | str, ...], WithJsonSchema({"type": ["integer", "string", "array"]})]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+def setting(default: Any, what: str, because: str, **limits: Any) -> Any:
+    """A field with its meaning and the reason of its default."""
+    return Field(default, description=what, json_schema_extra={"because": because}, **limits)
+
+
+class Spec(BaseModel):
+    """A frozen section of the config."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+S = TypeVar("S", bound=Spec)
+
+
+class ClassSpec(Spec):
+    """One class of the class table."""
+
+    name: str
+    color: str | None = None
+    source: Values = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        """Accepts `1: roof` for `1: {name: roof}` and a single source value for a list."""
+        if isinstance(value, str):
+            return {"name": value}
+        if isinstance(value, dict) and "source" in value and not isinstance(value["source"], list | tuple):
+            return {**value, "source": [value["source"]]}
+        return value
+
+
+class ClassesSpec(Spec):
+    """The class table: `field`, `unlabelled`, `ignore`, and one entry per class id."""
+
+    field: str | None = setting(None, "vector field with the class", "the manifest's column `field`, or all polygons")
+    unlabelled: Literal["background", "ignore"] = setting(
+        "background", "what pixels without a label are", "labels are usually complete; write ignore where they are not"
+    )
+    ignore: Values = setting((), "label values that never count", "none was named")
+    table: dict[int, ClassSpec] = Field(description="class id -> class")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        """Gathers the integer keys under `table`."""
+        if not isinstance(value, dict):
+            return value
+        table = {k: v for k, v in value.items() if isinstance(k, int)}
+        rest = {k: v for k, v in value.items() if not isinstance(k, int)}
+        if "ignore" in rest and not isinstance(rest["ignore"], list | tuple):
+            rest["ignore"] = [rest["ignore"]]
+        return {**rest, "table": table} if "table" not in rest else value
+
+
+class BandsSpec(Spec):
+    """Which bands are used and how they are scaled."""
+
+    select: tuple[int | str, ...] | None = setting(
+        None, "bands in model order, by 1-based number or name", "all bands of the first training scene"
+    )
+    nodata: Literal["all", "any", "none"] = setting(
+        "all", "a pixel is nodata when all or any bands are; none: the tag is not applied",
+        "a single band at the nodata value is often real, such as a bright roof at 255",
+    )  # fmt: skip
+    nodata_value: float | None = setting(None, "nodata value where the files declare none", "the files' own tags")
+    method: Literal["standard", "percentile", "minmax", "dtype", "none"] = setting(
+        "standard", "how the affine scaling is fitted", "zero mean and unit variance of the training pixels"
+    )
+    scope: Literal["auto", "dataset", "image"] = setting(
+        "auto", "fitted once on the training pixels, or on each raster as a whole", "decided from the data"
+    )
+
+
+class LabelsSpec(Spec):
+    """How vectors and label rasters become class indices."""
+
+    all_touched: bool = setting(False, "burn every pixel a polygon touches", "pixel centres keep areas unbiased")
+    priority: str = setting("id", "who wins on overlap: the higher `id`, or the larger value of a field", "higher id")
+    invalid: Literal["fix", "skip", "error"] = setting("fix", "what to do with invalid geometries", "repaired, counted")
+    extent: Literal["image", "labels"] = setting(
+        "image", "where unlabelled pixels count: the whole image, or the labels' bounding box", "labels cover the image"
+    )
+    layer: str | None = setting(None, "layer of a vector file", "the first layer")
+
+
+class SplitSpec(Spec):
+    """Where validation (and test) labels come from when the manifest does not say."""
+
+    by: Literal["auto", "scene", "block"] = setting("auto", "unit that is held out", "decided from the data")
+    val: Fraction = setting(0.1, "share of the labelled pixels for validation", "enough to choose a checkpoint")
+    tst: Fraction = setting(0.0, "share of the labelled pixels for a test split", "the manifest's `tst` rows are used")
+    block: int | Literal["auto"] = setting("auto", "side of a spatial block in pixels", "decided from the data")
+    buffer: int = setting(32, "pixels around held-out blocks that train nothing", "parts of one object stay apart", ge=0)
+
+
+class SampleSpec(Spec):
+    """How scenes are cut into samples."""
+
+    tile: int | Literal["auto"] = setting("auto", "side of a sample in pixels", "decided from the data")
+    overlap: float = setting(0.0, "overlap of training samples: a fraction below 1, or pixels", "no pixel stored twice", ge=0)
+    edge: Literal["shift", "pad", "drop"] = setting("shift", "what happens at the right and bottom edge", "nothing is lost")
+    min_annotated: Fraction = setting(0.0, "least share of annotated pixels", "background teaches too")
+    class_min: dict[str, Fraction] = setting({}, "least share per class name", "no class is required")
+    class_mode: Literal["all", "any"] = setting("all", "must all class floors be met, or any", "as geo-deep-learning")
+    max_nodata: Fraction = setting(0.99, "largest share of pixels without data", "a sample needs some image")
+
+
+class ModelSpec(Spec):
+    """The network."""
+
+    name: str = setting("unet", "a name of the zoo or package.module:function", "exact at tile borders, any band count")
+    depth: int | None = setting(None, "pooling levels (unet)", "4", ge=1, le=7)
+    width: int | None = setting(None, "channels of the first level (unet)", "32", ge=1)
+    norm: Literal["batch", "none", "group"] | None = setting(None, "normalisation layer (unet)", "batch")
+    dropout: Fraction | None = setting(None, "dropout probability (unet)", "0")
+    up: Literal["transpose", "nearest", "bilinear"] | None = setting(None, "upsampling (unet)", "the model's own")
+    encoder: str | None = setting(None, "encoder (smp-*): an smp or timm name", "resnet18")
+    pretrained: str | None = setting(None, "pretrained weights (smp-*)", "none: nothing is downloaded")
+    head: Literal["multiclass", "binary"] = setting("multiclass", "one score per class, or one sigmoid", "any class count")
+    options: dict[str, Any] = setting({}, "further options of a user's own model", "none")
+
+    def given(self) -> dict[str, Any]:
+        """The options that were set, for the builder."""
+        named = ("depth", "width", "norm", "dropout", "up", "encoder", "pretrained")
+        return {k: v for k in named if (v := getattr(self, k)) is not None} | dict(self.options)
+
+
+class AugmentSpec(Spec):
+    """Random changes of the training batches; geometric ones move image and labels together."""
+
+    preset: Literal["default", "none"] = setting("default", "what the other keys start from", "more data for free")
+    hflip: Fraction | None = setting(None, "probability of a left-right flip", "the preset's")
+    vflip: Fraction | None = setting(None, "probability of an up-down flip", "the preset's")
+    rot90: bool | None = setting(None, "quarter turns", "the preset's")
+    rotate: float | None = setting(None, "largest rotation in degrees", "the preset's", ge=0, le=180)
+    scale: Fraction | None = setting(None, "largest relative change of scale", "the preset's")
+    shear: float | None = setting(None, "largest shear in degrees", "the preset's", ge=0, lt=90)
+    translate: Fraction | None = setting(None, "largest shift as a fraction of the side", "the preset's")
+    brightness: float | None = setting(None, "largest shift of all bands, in scaled units", "the preset's", ge=0)
+    contrast: float | None = setting(None, "largest relative change of contrast", "the preset's", ge=0)
+    gain: float | None = setting(None, "largest relative change of a single band", "the preset's", ge=0)
+    gamma: float | None = setting(None, "largest relative change of the tone curve", "the preset's", ge=0)
+    noise: float | None = setting(None, "standard deviation of noise, in scaled units", "the preset's", ge=0)
+    blur: float | None = setting(None, "largest blur sigma in pixels", "the preset's", ge=0)
+    band_drop: Fraction | None = setting(None, "probability that a band is blanked", "the preset's")
+
+    def given(self) -> dict[str, Any]:
+        """The keys that were set, beside the preset."""
+        return {k: v for k in type(self).model_fields if k != "preset" and (v := getattr(self, k)) is not None}
+
+
+class TrainSpec(Spec):
+    """How long and how the network is trained. The first of budget, epochs and steps that is reached ends it."""
+
+    budget: Duration | None = setting(None, "seconds of training steps, evaluations not counted", "30m when no length is given")
+    epochs: float | None = setting(None, "passes over the training samples", "not limited", gt=0)
+    steps: int | None = setting(None, "optimiser steps", "not limited", gt=0)
+    batch_size: int = setting(8, "samples per step", "fits small machines and keeps batch norm stable", ge=1)
+    crop: int | Literal["auto"] = setting("auto", "side of the random crop that is trained on", "decided from the data")
+    loss: dict[str, Any] = setting({"ce": 1.0}, "loss name -> weight or options; several are summed", "a proper score")
+    class_weights: Literal["none", "auto"] | dict[str, float] = setting(
+        "none", "weights per class name; auto: inverse square root of the shares", "plain likelihood keeps areas honest"
+    )
+    optimizer: str = setting("adamw", "optimiser", "steady over many networks")
+    lr: float | None = setting(None, "largest learning rate", "the optimiser's usual value", gt=0)
+    weight_decay: float = setting(0.01, "weight decay, not on norms and biases", "the usual value for adamw", ge=0)
+    schedule: dict[str, Any] = setting({"name": "onecycle"}, "learning-rate schedule and its options", "ends low, on time")
+    warmup_steps: int = setting(0, "steps at a tenth of the rate, before the schedule", "onecycle warms up itself", ge=0)
+    clip: float = setting(1.0, "largest norm of the gradient", "one bad batch must not ruin a run", gt=0)
+    average: Fraction = setting(0.0, "decay of a running average of the weights; 0: off", "off")
+    precision: Literal["auto", "fp32", "bf16"] = setting("auto", "arithmetic of the forward pass", "bf16 where the processor has it")
+    evaluations: int = setting(10, "evaluations over the whole training", "enough to see the curve", ge=1)
+    patience: int = setting(0, "evaluations without a better score before it stops; 0: never", "the schedule ends on time", ge=0)
+    min_delta: float = setting(1e-4, "what counts as better", "below it is noise", ge=0)
+    monitor: Literal["mean_iou", "mean_iou_foreground", "loss"] = setting("mean_iou", "validation score that chooses the best", "the map's quality")
+    init_from: str | None = setting(None, "bundle whose weights it starts from", "random start")
+    sampler: Literal["uniform", "class_presence"] = setting("uniform", "how samples are drawn", "keeps class shares honest")
+    data: Literal["auto", "store", "rasters"] = setting("auto", "where samples come from", "the store if it was made, else the rasters")
+    seed: int = setting(0, "seed of everything random", "0", ge=0)
+
+
+class PredictSpec(Spec):
+    """How a model is applied to rasters."""
+
+    tile: int | Literal["auto"] = setting("auto", "core side of a tile in pixels", "as large as the memory allows")
+    margin: Literal["exact", "effective"] | int = setting("exact", "context around a tile's core", "the network's radius: no seams")
+    overlap: Fraction = setting(0.5, "overlap of tiles that are blended (infinite radius)", "half a tile hides the borders")
+    blend: Literal["none", "linear", "hann", "spline"] = setting("hann", "weights of blended tiles", "falls smoothly")
+    executor: Literal["auto", "rows", "tiles"] = setting("auto", "how the raster is walked", "rows where the network can be streamed")
+    strip: int | Literal["auto"] = setting("auto", "rows per strip (rows)", "as many as the memory allows")
+    batch_size: int = setting(1, "tiles per forward pass", "large tiles fill the processor alone", ge=1)
+    memory: Size = setting(2_000_000_000, "bytes that the pixels in flight may take", "fits small machines")
+    save: tuple[Literal["classes", "probabilities", "confidence"], ...] = setting(("classes",), "what is written", "the map")
+
+
+class VectorizeSpec(Spec):
+    """How a map becomes polygons."""
+
+    min_area_m2: float = setting(0.0, "smaller polygons are left out", "nothing is dropped unasked", ge=0)
+    simplify_m: float = setting(0.0, "tolerance of simplification; 0: pixel outlines", "outlines as mapped", ge=0)
+    classes: tuple[str, ...] | None = setting(None, "class names to write", "all but the background")
+
+
+class RuntimeSpec(Spec):
+    """The machine."""
+
+    device: str = setting("auto", "auto, cpu, cuda or cuda:N", "a free GPU if there is one")
+    threads: int | Literal["auto"] = setting("auto", "threads of the network", "all cores")
+    memory: Size = setting(4_000_000_000, "bytes of samples kept in memory", "small data sets are read once")
+
+
+class Config(Spec):
+    """A whole config: scenes, classes, and one section per step."""
+
+    scenes: str | tuple[dict[str, Any], ...] = Field(description="manifest (CSV, JSON, GeoPackage) or a list of rows")
+    classes: ClassesSpec
+    bands: BandsSpec = Field(default_factory=BandsSpec)
+    labels: LabelsSpec = Field(default_factory=LabelsSpec)
+    split: SplitSpec = Field(default_factory=SplitSpec)
+    sample: SampleSpec = Field(default_factory=SampleSpec)
+    model: ModelSpec = Field(default_factory=ModelSpec)
+    augment: AugmentSpec = Field(default_factory=AugmentSpec)
+    train: TrainSpec = Field(default_factory=TrainSpec)
+    predict: PredictSpec = Field(default_factory=PredictSpec)
+    vectorize: VectorizeSpec = Field(default_factory=VectorizeSpec)
+    runtime: RuntimeSpec = Field(default_factory=RuntimeSpec)
+    output: str | None = setting(None, "directory of the run", "runs/<config stem> beside the config")
+
+    def legend(self) -> Legend:
+        """The class table as core's Legend; class 0 is background unless the config names it."""
+        table = dict(self.classes.table)
+        if 0 not in table and self.classes.unlabelled == "background":
+            table[0] = ClassSpec(name="background", color="#000000")
+        colours = palette(len(table))
+        entries = (
+            ClassEntry(i, c.name, c.color or ("#000000" if i == 0 else colours[n]), c.source)
+            for n, (i, c) in enumerate(sorted(table.items()))
+        )
+        return Legend(tuple(entries), self.classes.unlabelled, self.classes.ignore, self.classes.field)
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """The config of a YAML file with `section.key=value` overrides. Raises ConfigError."""
+    path = Path(path)
+    if path.is_dir():
+        raise ConfigError("config-missing", path, "is a directory", "name the YAML file of the config")
+    return build_config(load_yaml(path), overrides)
+
+
+def build_config(marked: Marked, overrides: Sequence[str] = ()) -> Config:
+    """The config of parsed text with overrides."""
+    if not isinstance(marked.value, dict):
+        raise ConfigError("config-empty", marked.source, "holds no keys", "begin with `scenes:` and `classes:`")
+    for text in overrides:
+        override(marked, text)
+    config = validated(Config, marked)
+    try:
+        for entry in config.legend().classes:
+            parse_colour(entry.color)
+    except ConfigError as e:
+        raise ConfigError(e.code, marked.where(("classes",)), e.message, e.fix) from e
+    return config
+
+
+def override(marked: Marked, text: str) -> None:
+    """Sets `section.key=value` in the parsed values; integer parts of the path are class ids."""
+    path, equals, value = text.partition("=")
+    if not equals or not path:
+        raise ConfigError("override", text, "is no override", "write section.key=value, such as train.budget=10m")
+    keys: list[Any] = [int(p) if p.isdecimal() else p for p in path.split(".")]
+    at = marked.value
+    for depth, key in enumerate(keys[:-1], 1):
+        if at.get(key) is None:
+            at[key] = {}
+            marked.marks[tuple(keys[:depth])] = COMMAND_LINE
+        at = at[key]
+        if not isinstance(at, dict):
+            raise ConfigError("override", text, f"'{key}' holds a value, no section", "override that key itself")
+    at[keys[-1]] = parse_value(value)
+    for key in [k for k in marked.marks if k[: len(keys)] == tuple(keys)]:
+        del marked.marks[key]
+    marked.marks[tuple(keys)] = COMMAND_LINE
+
+
+def validated(spec: type[S], marked: Marked) -> S:
+    """The spec of parsed values; the first problem becomes a ConfigError with its place and the closest key."""
+    try:
+        return spec.model_validate(marked.value)
+    except ValidationError as e:
+        raise _explained(spec, marked, e) from e
+
+
+def _explained(spec: type[Spec], marked: Marked, error: ValidationError) -> ConfigError:
+    problems = error.errors()
+    first = min(problems, key=lambda p: p["type"] != "extra_forbidden")
+    loc = _written(first, marked)
+    key = ".".join(str(p) for p in loc)
+    others = len({_written(p, marked) for p in problems}) - 1
+    more = f" ({others} more problem{'s' * (others > 1)})" if others else ""
+    if first["type"] == "extra_forbidden":
+        known = list(_fields_at(spec, loc[:-1]))
+        return ConfigError("config-unknown-key", marked.where(loc), f"unknown key '{key}'{more}", did_you_mean(loc[-1], known))
+    if first["type"] == "missing":
+        return ConfigError("config-missing-key", marked.where(loc), f"the key '{key}' is missing{more}", "add it")
+    said = " or ".join(p["msg"].removeprefix("Value error, ") for p in problems if _written(p, marked) == loc)
+    got = "" if isinstance(first["input"], dict | list) else f", got {first['input']!r}"
+    return ConfigError("config-value", marked.where(loc), f"{key}: {said}{got}{more}", _remedy(spec, loc))
+
+
+def _written(problem: Any, marked: Marked) -> Key:
+    """The key of a problem as the user wrote it, without pydantic's names for the alternatives of a type."""
+    loc: Key = tuple(p for p in problem["loc"] if p != "table")
+    while len(loc) > 1 and loc not in marked.marks and problem["type"] not in ("extra_forbidden", "missing"):
+        loc = loc[:-1]
+    return loc
+
+
+def _fields_at(spec: type[Spec], loc: Key) -> Iterator[str]:
+    at: Any = spec
+    for part in loc:
+        field = at.model_fields.get(part) if isinstance(at, type) and issubclass(at, Spec) else None
+        at = field.annotation if field else (ClassSpec if at is ClassesSpec else None)
+    if isinstance(at, type) and issubclass(at, Spec):
+        yield from (f for f in at.model_fields if f != "table")
+
+
+def _remedy(spec: type[Spec], loc: Key) -> str:
+    at: Any = spec
+    what = ""
+    for part in loc:
+        field = at.model_fields.get(part) if isinstance(at, type) and issubclass(at, Spec) else None
+        if field is None:
+            break
+        at, what = field.annotation, field.description or what
+    return f"it is: {what}" if what else "see `swath schema`"
+
+
+def omitted(spec: Spec, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
+    """(key, default, reason) of every setting that the config left out, section by section."""
+    for name, field in type(spec).model_fields.items():
+        value = getattr(spec, name)
+        if isinstance(value, Spec):
+            yield from omitted(value, f"{prefix}{name}.")
+        elif name not in spec.model_fields_set and isinstance(field.json_schema_extra, Mapping):
+            yield f"{prefix}{name}", value, str(field.json_schema_extra["because"])
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a config, for editors."""
+    schema = Config.model_json_schema()
+    classes = schema["$defs"]["ClassesSpec"]
+    table = classes["properties"].pop("table")
+    entry = table["additionalProperties"]
+    classes["required"] = []
+    classes["patternProperties"] = {r"^\d+$": {"anyOf": [{"type": "string"}, entry]}}
+    schema["title"] = "Swath config"
+    return schema

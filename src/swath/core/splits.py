@@ -1,0 +1,129 @@
+"""Which label pixels belong to training, validation and test; no label pixel belongs to two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swath.core.windows import Window, grid_windows
+
+Split = Literal["trn", "val", "tst"]
+SPLITS: tuple[Split, ...] = ("trn", "val", "tst")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A candidate for validation: a window of a scene with its labelled pixels per class, int64 (C,)."""
+
+    scene: int
+    window: Window
+    pixels: NDArray[np.int64] = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Region:
+    """The label pixels of one scene that one split may use: inside `inside` (None: everywhere), outside `outside`."""
+
+    split: Split
+    inside: tuple[Window, ...] | None = None
+    outside: tuple[Window, ...] = ()
+
+    def mask(self, window: Window) -> NDArray[np.bool_]:
+        """True (h, w) where the window's labels count for this split."""
+        counts = np.full(window.shape, self.inside is None)
+        for box in self.inside or ():
+            counts[(box & window).slices(window)] = True
+        for box in self.outside:
+            counts[(box & window).slices(window)] = False
+        return counts
+
+    def touches(self, window: Window) -> bool:
+        """True where any label pixel of the window counts."""
+        return bool(self.mask(window).any())
+
+    def as_dict(self) -> dict[str, Any]:
+        """The region as plain JSON values."""
+        boxes = {"inside": self.inside, "outside": self.outside}
+        listed = {k: None if v is None else [[b.row, b.col, b.height, b.width] for b in v] for k, v in boxes.items()}
+        return {"split": self.split, **listed}
+
+
+def block_size(areas: Sequence[int], largest: int, blocks: int = 16, step: int = 32) -> int:
+    """The side of square blocks, in pixels, that gives about `blocks` of them over all scenes; at most `largest`."""
+    side = (sum(areas) / blocks) ** 0.5
+    return int(max(step, min(largest, side // step * step)))
+
+
+def block_windows(height: int, width: int, side: int) -> list[Window]:
+    """Blocks that partition a scene; a remainder under half a side is joined to its neighbour."""
+    rows, cols = _edges(height, side), _edges(width, side)
+    return [
+        Window.span(r0, c0, r1, c1)
+        for r0, r1 in zip(rows, rows[1:], strict=False)
+        for c0, c1 in zip(cols, cols[1:], strict=False)
+    ]
+
+
+def carve(blocks: Sequence[Block], fraction: float) -> list[Block]:
+    """The blocks for validation: about `fraction` of the labelled pixels, with class shares close to those of all.
+
+    Deterministic and greedy: each step takes the block after which the shares of the chosen pixels differ least from
+    the shares of all (sum of squares), preferring a block of a scene already cut, until the fraction is reached.
+    """
+    total = np.sum([b.pixels for b in blocks], axis=0).astype(float)
+    if total.sum() == 0:
+        return []
+    wanted, shares = fraction * total.sum(), total / total.sum()
+    chosen: list[Block] = []
+    have = np.zeros_like(total)
+    rest = [b for b in blocks if b.pixels.sum() > 0]
+    while rest and have.sum() < wanted and len(rest) > 1:
+        best = min(rest, key=lambda b: (_cost(have + b.pixels, shares, wanted), b.scene, b.window))
+        if chosen and abs(have.sum() + best.pixels.sum() - wanted) > abs(have.sum() - wanted):
+            break
+        chosen.append(best)
+        have += best.pixels
+        rest.remove(best)
+    return sorted(chosen, key=lambda b: (b.scene, b.window))
+
+
+def _cost(have: NDArray[np.float64], shares: NDArray[np.float64], wanted: float) -> float:
+    overshoot = max(0.0, have.sum() / wanted - 1)
+    return float(((have / have.sum() - shares) ** 2).sum() + 0.1 * overshoot**2)
+
+
+def _edges(length: int, side: int) -> list[int]:
+    inner = [s for s in range(side, length, side) if length - s >= side / 2]
+    return [0, *inner, length]
+
+
+def sample_windows(
+    height: int, width: int, region: Region, *, size: int, stride: int, edge: Literal["shift", "pad", "drop"]
+) -> list[tuple[Window, Window]]:
+    """(read, core) windows of a region's samples: the labels inside `core` count, each once outside of training.
+
+    Training samples lie on a grid of `stride`, core = read. For validation and test the region is partitioned into
+    cores, and each is read with as much context as a sample of `size` has.
+    """
+    if region.split == "trn":
+        boxes = grid_windows(height, width, size, stride, edge)
+        return [(b, b) for b in boxes if region.touches(b.clip(height, width))]
+    boxes = []
+    for part in region.inside if region.inside is not None else (Window(0, 0, height, width),):
+        for core in grid_windows(part.height, part.width, size, size, "keep"):
+            placed = Window(part.row + core.row, part.col + core.col, core.height, core.width)
+            boxes.append((_around(placed, size, height, width), placed))
+    return boxes
+
+
+def _around(core: Window, size: int, height: int, width: int) -> Window:
+    """The window of `size` around a core, slid inside the scene where it fits."""
+
+    def first(start: int, length: int, total: int) -> int:
+        return max(0, min(start - (size - length) // 2, total - size))
+
+    return Window(first(core.row, core.height, height), first(core.col, core.width, width), size, size)

@@ -1,0 +1,89 @@
+"""Coordinate reference systems compared by what they do, not by what they are called."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pyproj import CRS, Geod, Transformer
+from pyproj.exceptions import CRSError, ProjError
+
+from swath.core.errors import DataError
+from swath.core.grid import Bounds, Grid
+
+
+@lru_cache(maxsize=256)
+def parse_crs(definition: str, where: str = "CRS") -> CRS:
+    """The pyproj CRS of WKT or an authority code. Raises DataError."""
+    try:
+        return CRS.from_user_input(definition)
+    except CRSError as e:
+        raise DataError("crs-unknown", where, "its coordinate system is not understood", "assign one, such as EPSG:32618") from e
+
+
+def crs_name(definition: str | None) -> str | None:
+    """A short name: `EPSG:32618`, else the system's own name."""
+    if definition is None:
+        return None
+    crs = parse_crs(definition)
+    authority = crs.to_authority(min_confidence=70)
+    return ":".join(authority) if authority else crs.name
+
+
+@lru_cache(maxsize=256)
+def transformer(source: str, target: str) -> Transformer:
+    """The transformation of (x, y) from one CRS to another."""
+    return Transformer.from_crs(parse_crs(source), parse_crs(target), always_xy=True)
+
+
+def same_place(source: str, target: str, bounds: Bounds, tolerance: float) -> bool:
+    """True where two CRS give the same coordinates inside `bounds` (in `target` units) to within `tolerance`.
+
+    Codes and names are not compared: a private id may stand for a well-known system.
+    """
+    if source == target or parse_crs(source).equals(parse_crs(target), ignore_axis_order=True):
+        return True
+    left, bottom, right, top = bounds
+    xs = np.array([left, right, left, right, (left + right) / 2])
+    ys = np.array([bottom, top, top, bottom, (bottom + top) / 2])
+    try:
+        x, y = transformer(source, target).transform(xs, ys, errcheck=True)
+    except ProjError:
+        return False
+    return bool(np.isfinite(x).all() and np.max(np.abs(x - xs)) <= tolerance and np.max(np.abs(y - ys)) <= tolerance)
+
+
+def transform_bounds(bounds: Bounds, source: str, target: str) -> Bounds:
+    """The box around the transformed edges, densified; may hold infinities where the systems do not meet."""
+    return transformer(source, target).transform_bounds(*bounds)
+
+
+def project(points: NDArray[np.float64], source: str, target: str) -> NDArray[np.float64]:
+    """(n, 2) coordinates in the target CRS."""
+    x, y = transformer(source, target).transform(points[:, 0], points[:, 1])
+    return np.column_stack([x, y])
+
+
+def metres_per_pixel(grid: Grid) -> tuple[float, float] | None:
+    """(width, height) of the central pixel in metres on the ellipsoid; None without georeference."""
+    if grid.crs is None:
+        return None
+    crs = parse_crs(grid.crs)
+    middle = grid.transform @ (grid.width / 2, grid.height / 2)
+    right = grid.transform @ (grid.width / 2 + 1, grid.height / 2)
+    below = grid.transform @ (grid.width / 2, grid.height / 2 + 1)
+    try:
+        to_lonlat = Transformer.from_crs(crs, crs.geodetic_crs or CRS(4326), always_xy=True)
+        lon, lat = to_lonlat.transform(*np.transpose([middle, right, below]), errcheck=True)
+    except (ProjError, CRSError):
+        return None
+    geod = _geod(crs)
+    _, _, wide = geod.inv(lon[0], lat[0], lon[1], lat[1])
+    _, _, tall = geod.inv(lon[0], lat[0], lon[2], lat[2])
+    return float(wide), float(tall)
+
+
+def _geod(crs: CRS) -> Any:
+    return crs.get_geod() or Geod(ellps="WGS84")

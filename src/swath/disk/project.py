@@ -1,0 +1,313 @@
+"""A config together with its data: scenes opened, everything left open decided from what they hold, with reasons."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from swath.config import Config, load_config, omitted
+from swath.core.bands import Bands
+from swath.core.errors import ConfigError, DataError, did_you_mean
+from swath.core.events import Events
+from swath.core.filters import Filter
+from swath.core.legend import Legend
+from swath.core.splits import SPLITS, Block, Region, Split, block_size, block_windows, carve
+from swath.core.statistics import BandStatistics
+from swath.core.windows import Window, grid_windows
+from swath.disk.labels import Labels, open_labels
+from swath.disk.raster import RasterInfo, RasterReader, raster_info
+from swath.disk.scenes import Scene, config_scenes
+
+Reason = tuple[str, Any, str]
+_FIT_PIXELS = 40_000_000  # pixels per band that the scaling is fitted on; beyond it, evenly spread blocks are read
+
+
+@dataclass
+class Project:
+    """A config with its legend, scenes and the decisions taken from the data; the root of every step on a config."""
+
+    path: Path
+    config: Config
+    legend: Legend
+    scenes: tuple[Scene, ...]
+    reasons: list[Reason] = field(default_factory=list)
+    events: Events = field(default_factory=Events)
+
+    @property
+    def run_dir(self) -> Path:
+        """The directory of the run: `output`, or runs/<config stem> beside the config."""
+        given = self.config.output
+        return (self.path.parent / given if given else self.path.parent / "runs" / self.path.stem).absolute()
+
+    @property
+    def store_dir(self) -> Path:
+        """Where `sample` puts its store."""
+        return self.run_dir / "samples.store"
+
+    @cached_property
+    def infos(self) -> tuple[RasterInfo, ...]:
+        """The header of every scene's image."""
+        return tuple(raster_info(s.image) for s in self.scenes)
+
+    @cached_property
+    def bands(self) -> Bands:
+        """The selected bands, scaling not yet fitted."""
+        return select_bands(self.config, self.infos[self._first], self.scenes[self._first])
+
+    @property
+    def _first(self) -> int:
+        return next((i for i, s in enumerate(self.scenes) if s.split in (None, "trn")), 0)
+
+    def reader(self, scene: int) -> RasterReader:
+        """The reader of a scene's selected bands."""
+        return RasterReader.of(self.scenes[scene].image, self.bands)
+
+    def labels(self, scene: int) -> Labels:
+        """The labels of a scene on its grid."""
+        return open_labels(self.scenes[scene], self.infos[scene].grid, self.legend, self.config.labels, self.events)
+
+    @cached_property
+    def tile(self) -> int:
+        """The side of samples in pixels."""
+        if self.config.sample.tile != "auto":
+            return self.config.sample.tile
+        side = int(np.median([min(i.grid.shape) for i in self.infos]))
+        tile = max(32, min(512, -(-side // 16) * 16))
+        self._decided("sample.tile", tile, f"scenes are about {side} pixels wide; at most 512")
+        return tile
+
+    @cached_property
+    def crop(self) -> int:
+        """The side of training crops in pixels."""
+        if self.config.train.crop != "auto":
+            return self.config.train.crop
+        crop = min(256, self.tile)
+        self._decided("train.crop", crop, "enough context at a cost small enough for many steps; at most a sample")
+        return crop
+
+    @cached_property
+    def regions(self) -> tuple[tuple[Region, ...], ...]:
+        """Per scene, which label pixels belong to which split; empty for a scene without labels."""
+        return decide_regions(self)
+
+    def region(self, scene: int, split: Split) -> Region | None:
+        """The region of one split in one scene, if it has one."""
+        return next((r for r in self.regions[scene] if r.split == split), None)
+
+    @cached_property
+    def filter(self) -> Filter:
+        """The sampling filter, classes by index."""
+        spec = self.config.sample
+        floors = {self.legend.index(name): floor for name, floor in spec.class_min.items()}
+        return Filter(spec.min_annotated, floors, spec.class_mode, spec.max_nodata)
+
+    @property
+    def stride(self) -> int:
+        """The step between training samples in pixels."""
+        overlap = self.config.sample.overlap
+        pixels = round(self.tile * overlap) if overlap < 1 else int(overlap)
+        if pixels >= self.tile:
+            raise ConfigError("overlap", "sample.overlap", f"{pixels} pixels is no less than the tile of {self.tile}",
+                              "use a fraction below 1 or fewer pixels")  # fmt: skip
+        return self.tile - pixels
+
+    def settle(self) -> list[Reason]:
+        """Every setting that the config left out, with its value and reason; decisions from the data first."""
+        _ = self.tile, self.crop, self.regions, self.bands
+        decided = {key for key, _, _ in self.reasons}
+        return self.reasons + [r for r in omitted(self.config) if r[0] not in decided]
+
+    def _decided(self, key: str, value: Any, because: str) -> None:
+        self.reasons.append((key, value, because))
+
+    def fingerprint(self, *sections: str) -> str:
+        """A hash of config sections and of the inputs (paths, sizes, modification times), for skip-if-done."""
+        dumped = self.config.model_dump(mode="json")
+        files = [p for s in self.scenes for p in (s.image, s.labels, s.aoi) if p is not None]
+        stamps = [(str(p.absolute()), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
+        splits = [s.split for s in self.scenes]
+        text = json.dumps([{k: dumped[k] for k in sections}, stamps, splits, self.legend.as_dict()], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def load_project(path: str | Path, overrides: Sequence[str] = ()) -> Project:
+    """The project of a config file. Raises ConfigError or DataError; nothing but headers is read yet."""
+    path = Path(path)
+    config = load_config(path, overrides)
+    return Project(path.absolute(), config, config.legend(), config_scenes(config.scenes, path))
+
+
+def select_bands(config: Config, info: RasterInfo, scene: Scene) -> Bands:
+    """The config's bands as 1-based indexes into the first training scene, unfitted (gain 1, offset 0)."""
+    wanted = config.bands.select
+    indexes = (
+        tuple(i for i in range(1, info.count + 1) if i != info.alpha)
+        if wanted is None
+        else tuple(_band(b, info, scene) for b in wanted)
+    )
+    names = tuple(info.names[i - 1] for i in indexes)
+    spec = config.bands
+    scope = "dataset" if spec.scope == "auto" else spec.scope
+    n = len(indexes)
+    return Bands(indexes, names, (1.0,) * n, (0.0,) * n, spec.method, scope, spec.nodata, spec.nodata_value)
+
+
+def _band(band: int | str, info: RasterInfo, scene: Scene) -> int:
+    if isinstance(band, str):
+        names = [n.lower() for n in info.names]
+        if band.lower() not in names:
+            raise DataError("band-missing", scene.image, f"has no band '{band}'", did_you_mean(band, info.names))
+        return names.index(band.lower()) + 1
+    if not 1 <= band <= info.count:
+        raise DataError("band-missing", scene.image, f"has no band {band}, only 1 to {info.count}", "correct bands.select")
+    return band
+
+
+def decide_regions(project: Project) -> tuple[tuple[Region, ...], ...]:
+    """Which label pixels belong to which split, per scene.
+
+    Rows of the manifest with a split keep it. Where there is no `val` (or, if asked for, no `tst`), it is carved out
+    of the training scenes: whole scenes where there are many, else spatial blocks with a buffer that trains nothing.
+    """
+    scenes, spec = project.scenes, project.config.split
+    if not any(s.labels for s in scenes):
+        raise DataError("labels-none", project.path, "no scene has labels", "fill the manifest's column `labels`")
+    regions: list[list[Region]] = [[] for _ in scenes]
+    open_scenes = []
+    for i, scene in enumerate(scenes):
+        if scene.labels is None:
+            continue
+        if scene.split in ("val", "tst"):
+            regions[i].append(Region(scene.split))
+        else:
+            open_scenes.append(i)
+    if not open_scenes:
+        raise DataError("split-empty", project.path, "no scene is left for training", "mark rows with split=trn")
+    wanted: dict[Split, float] = {}
+    if spec.tst and not any(s.split == "tst" for s in scenes):
+        wanted["tst"] = spec.tst
+    if spec.val and not any(s.split == "val" for s in scenes):
+        wanted["val"] = spec.val
+    held = _held_out(project, open_scenes, wanted) if wanted else {}
+    for i in open_scenes:
+        mine = [(split, w) for (split, scene), boxes in held.items() if scene == i for w in boxes]
+        regions[i] += _scene_regions(project.infos[i].grid.shape, mine, spec.buffer)
+    return tuple(tuple(r) for r in regions)
+
+
+def _scene_regions(shape: tuple[int, int], held: list[tuple[Split, Window]], buffer: int) -> list[Region]:
+    whole = Window(0, 0, *shape)
+    if not held:
+        return [Region("trn")]
+    regions = [Region(s, tuple(w for split, w in held if split == s)) for s in SPLITS if any(x == s for x, _ in held)]
+    if all(w == whole for _, w in held):
+        return regions
+    guard = tuple(w.pad(buffer).clip(*shape) for _, w in held)
+    return [Region("trn", None, guard), *regions]
+
+
+def _held_out(project: Project, open_scenes: list[int], wanted: dict[Split, float]) -> dict[tuple[Split, int], list[Window]]:
+    by = project.config.split.by
+    if by == "auto":
+        by = "scene" if len(open_scenes) >= 8 else "block"
+        why = f"{len(open_scenes)} training scenes: " + ("enough to hold out whole ones" if by == "scene" else "too few")
+        project._decided("split.by", by, why)
+    blocks = _scene_blocks(project, open_scenes) if by == "scene" else _blocks(project, open_scenes)
+    held: dict[tuple[Split, int], list[Window]] = {}
+    for split, fraction in wanted.items():
+        groups = carve(blocks, fraction)
+        for block in groups:
+            held.setdefault((split, block.scene), []).append(block.window)
+        blocks = [b for b in blocks if b not in groups]
+    if not held:
+        raise DataError("split-empty", project.path, "the labels are too few to hold some out for validation",
+                        "mark a row of the manifest with split=val")  # fmt: skip
+    return held
+
+
+def _scene_blocks(project: Project, scenes: list[int]) -> list[Block]:
+    return [Block(i, Window(0, 0, *project.infos[i].grid.shape), class_pixels(project, i)) for i in scenes]
+
+
+def _blocks(project: Project, scenes: list[int]) -> list[Block]:
+    areas = [project.infos[i].grid.height * project.infos[i].grid.width for i in scenes]
+    side = project.config.split.block
+    if side == "auto":
+        side = block_size(areas, project.tile)
+        project._decided("split.block", side, "about 16 blocks over the training scenes, none larger than a sample")
+    return [
+        Block(i, w, class_pixels(project, i, w)) for i in scenes for w in block_windows(*project.infos[i].grid.shape, side)
+    ]
+
+
+def class_pixels(project: Project, scene: int, window: Window | None = None) -> Any:
+    """Labelled pixels per class index, int64 (C,), of a scene or of a window of it; streamed."""
+    labels = _labels_of(project, scene)
+    shape = project.infos[scene].grid.shape
+    window = window or Window(0, 0, *shape)
+    counts = np.zeros(len(project.legend), np.int64)
+    for part in grid_windows(window.height, window.width, 2048, 2048, "keep"):
+        indices = labels.read(Window(window.row + part.row, window.col + part.col, part.height, part.width))
+        counts += np.bincount(indices.ravel(), minlength=project.legend.ignore + 1)[: len(counts)]
+    return counts
+
+
+def _labels_of(project: Project, scene: int) -> Labels:
+    cache = project.__dict__.setdefault("_labels", {})
+    if scene not in cache:
+        if len(cache) > 64:
+            cache.clear()
+        cache[scene] = project.labels(scene)
+    return cache[scene]
+
+
+def fit_bands(project: Project) -> tuple[Bands, BandStatistics]:
+    """The bands with their scaling fitted on the training pixels, and the statistics behind it.
+
+    Only pixels of training scenes outside the held-out blocks are read; beyond 40 million per band, evenly spread
+    blocks of 512. Raises DataError where no valid pixel was found.
+    """
+    total = BandStatistics.empty(len(project.bands), project.infos[project._first].dtype)
+    means = []
+    chosen = [i for i in range(len(project.scenes)) if project.region(i, "trn")]
+    area = sum(project.infos[i].grid.height * project.infos[i].grid.width for i in chosen)
+    skip = max(1, round(area / _FIT_PIXELS))
+    for i in chosen:
+        part = _scene_statistics(project, i, skip)
+        total = total + part
+        if part.count:
+            means.append(part.mean)
+    if total.count == 0:
+        raise DataError("pixels-none", project.path, "the training scenes hold no valid pixel", "check bands.nodata")
+    bands = _with_scope(project, means, total).fitted(total)
+    return bands, total
+
+
+def _scene_statistics(project: Project, scene: int, skip: int) -> BandStatistics:
+    reader, region = project.reader(scene), project.region(scene, "trn")
+    shape = reader.grid.shape
+    found = BandStatistics.empty(len(reader.indexes), reader.info.dtype)
+    for window in grid_windows(*shape, 512, 512, "keep")[::skip]:
+        raw, valid = reader.read(window)
+        assert region is not None
+        valid &= Region("trn", region.inside, region.outside).mask(window)
+        found = found + BandStatistics.of(raw, valid)
+    return found
+
+
+def _with_scope(project: Project, means: list[Any], total: BandStatistics) -> Bands:
+    bands = project.bands
+    if project.config.bands.scope != "auto":
+        return bands
+    between = np.std(means, axis=0) / np.maximum(total.std, 1e-12) if len(means) >= 8 else np.zeros(len(bands))
+    scope = "image" if float(np.median(between)) > 0.5 else "dataset"
+    share = float(np.median(between))
+    project._decided("bands.scope", scope, f"the scenes' means differ by {share:.2f} standard deviations")
+    return replace(bands, scope=scope)

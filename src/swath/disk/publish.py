@@ -1,0 +1,187 @@
+"""The one way to write: an output appears under its final name only when it is whole and verified.
+
+    write a temporary beside the target -> close -> verify -> fsync -> rename -> fsync the directory
+
+A failure removes the temporary; a kill leaves a `.NAME.<id>.part.EXT` that the next start sweeps away.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from swath.core.errors import DataError, ResourceError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NEARLY_FULL = 1_000_000  # bytes; GDAL's errors carry no errno, so the free space must tell
+_BARRED = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG,
+}  # fmt: skip
+_PART = re.compile(r"^\..*\.(\d+)-[0-9a-f]{8}\.part")  # what `part_name` makes
+
+
+def publish(
+    path: str | Path,
+    write: Callable[[Path], object],
+    *,
+    verify: Callable[[Path], object] | None = None,
+    expected_bytes: int = 0,
+) -> Path:
+    """The target, whole: what `write(temporary)` made, checked by `verify(temporary)`, renamed into place.
+
+    `write` and `verify` raise where something is wrong; then the target is untouched and no temporary stays.
+    `expected_bytes` is compared with the free space before anything is written.
+
+    Raises ResourceError where the disk is full, the quota met or the directory not writable.
+    """
+    path = Path(path)
+    with _resources_explained(path, expected_bytes):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        require_space(path, expected_bytes)
+        part = part_name(path)
+        try:
+            write(part)
+            if verify is not None:
+                verify(part)
+            _commit(part, path)
+        except BaseException as e:
+            full = _told_without_errno(e) and shutil.disk_usage(path.parent).free < _NEARLY_FULL
+            _remove(part)
+            if full:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from e
+            raise
+    return path
+
+
+def publish_bytes(path: str | Path, data: bytes) -> Path:
+    """The file with exactly these bytes, read back before it gets its name."""
+
+    def write(part: Path) -> None:
+        part.write_bytes(data)
+
+    def verify(part: Path) -> None:
+        if part.read_bytes() != data:
+            raise DataError("write-unverified", path, "the bytes read back differ from those written", "check the disk")
+
+    return publish(path, write, verify=verify, expected_bytes=len(data))
+
+
+def publish_text(path: str | Path, text: str) -> Path:
+    """The UTF-8 text file."""
+    return publish_bytes(path, text.encode())
+
+
+def publish_json(path: str | Path, value: Any) -> Path:
+    """The JSON file: sorted keys where order has no meaning is the caller's choice; two spaces, final newline."""
+    return publish_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def part_name(path: Path) -> Path:
+    """A fresh temporary name beside `path` that keeps its extension (drivers choose by it)."""
+    return path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}.part{path.suffix}")
+
+
+def sweep(directory: str | Path) -> int:
+    """The number of stale temporaries removed from `directory`: those whose process is gone."""
+    swept = 0
+    for part in Path(directory).glob(".*.part*"):
+        found = _PART.match(part.name)
+        if found and not Path(f"/proc/{found[1]}").exists():
+            _remove(part)
+            swept += 1
+    return swept
+
+
+def require_space(path: Path, needed: int) -> None:
+    """Nothing, or a ResourceError that names needed and free space."""
+    free = shutil.disk_usage(path.parent).free
+    if needed > free:
+        raise ResourceError("disk-full", path, f"needs {_mb(needed)}, {_mb(free)} are free",
+                            "free some space or choose another output directory")
+
+
+def fsync_directory(directory: Path) -> None:
+    """The directory's entries, durable."""
+    fd = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _commit(part: Path, path: Path) -> None:
+    for file in [p for p in part.rglob("*") if p.is_file()] if part.is_dir() else [part]:
+        _fsync(file)
+    if part.is_dir() and path.is_dir() and not path.is_symlink():
+        _exchange(part, path)
+    else:
+        os.replace(part, path)
+    fsync_directory(path.parent)
+
+
+def _exchange(part: Path, path: Path) -> None:
+    """Puts a new directory in the place of an old one, which returns where that fails and is never half removed."""
+    old = part_name(path)
+    os.replace(path, old)
+    try:
+        os.replace(part, path)
+    except OSError:
+        os.replace(old, path)
+        raise
+    _remove(old)
+
+
+def _fsync(file: Path) -> None:
+    fd = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _remove(part: Path) -> None:
+    if part.is_dir():
+        shutil.rmtree(part, ignore_errors=True)
+    for stray in (part, Path(f"{part}.aux.xml"), Path(f"{part}-journal"), Path(f"{part}-wal"), Path(f"{part}-shm")):
+        with suppress(OSError):
+            stray.unlink(missing_ok=True)
+
+
+@contextmanager
+def _resources_explained(path: Path, needed: int) -> Iterator[None]:
+    """Operating-system failures of writing, told as a ResourceError with the path, the needed and the free space."""
+    try:
+        yield
+    except OSError as e:
+        if e.errno in _FULL:
+            free = shutil.disk_usage(_existing(path.parent)).free
+            need = f"needs {_mb(needed)}, " if needed else ""
+            raise ResourceError("disk-full", path, f"the disk is full ({need}{_mb(free)} free)",
+                                "free some space or choose another output directory") from e
+        if e.errno in _BARRED:
+            raise ResourceError("not-writable", path, f"cannot write ({e.strerror})",
+                                "check the directory's permissions and the disk") from e
+        raise
+
+
+def _told_without_errno(error: BaseException) -> bool:
+    """True for the errors of rasterio (OSError) and pyogrio (RuntimeError), whatever their cause."""
+    return isinstance(error, OSError | RuntimeError) and getattr(error, "errno", None) is None
+
+
+def _existing(directory: Path) -> Path:
+    while not directory.exists() and directory != directory.parent:
+        directory = directory.parent
+    return directory
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"

@@ -1,0 +1,155 @@
+"""Samples straight from rasters: pixels, class indices and valid masks of tiles, each label pixel of one split only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swath.core.bands import Bands
+from swath.core.legend import Legend
+from swath.core.splits import Split, sample_windows
+from swath.core.statistics import BandStatistics
+from swath.core.windows import Window, grid_windows
+from swath.disk.labels import Labels
+from swath.disk.project import Project
+from swath.disk.raster import RasterReader
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Named arrays of a window: raw `image` (C, h, w), class indices `labels` (h, w), `valid` (h, w) bool."""
+
+    image: NDArray[Any]
+    labels: NDArray[Any]
+    valid: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a sample lies: scene number, split, the pixels read and the core whose labels count."""
+
+    scene: int
+    split: Split
+    read: Window
+    core: Window
+
+
+class Samples(Protocol):
+    """Random access to samples: a store, or rasters."""
+
+    places: Sequence[Place]
+    scene_names: Sequence[str]
+
+    def read(self, index: int, part: Window | None = None) -> Sample:
+        """One sample, or a window of it (relative to the sample's first pixel)."""
+        ...
+
+
+def plan_places(project: Project, split: Split) -> list[Place]:
+    """The samples of a split, scene by scene, row by row; nothing is filtered yet."""
+    edge = project.config.sample.edge
+    return [
+        Place(i, split, read, core)
+        for i, info in enumerate(project.infos)
+        if (region := project.region(i, split))
+        for read, core in sample_windows(
+            *info.grid.shape, region, size=project.tile, stride=project.stride, edge=edge
+        )
+    ]
+
+
+class SceneWindows:
+    """Pixels and labels of any window of a project's scenes, with the labels that a split may use."""
+
+    def __init__(self, project: Project) -> None:
+        self.project, self.legend = project, project.legend
+        self._readers: dict[int, RasterReader] = {}
+        self._labels: dict[int, Labels] = {}
+
+    def read(self, place: Place, window: Window) -> Sample:
+        """The sample of a window; labels outside the split's region, the place's core, or valid pixels are ignored."""
+        image, valid = self.reader(place.scene).read(window)
+        labels = self.labels(place.scene).read(window)
+        region = self.project.region(place.scene, place.split)
+        assert region is not None
+        counts = region.mask(window) & valid
+        if place.core != place.read:
+            inside = np.zeros(window.shape, bool)
+            inside[(place.core & window).slices(window)] = True
+            counts &= inside
+        labels[~counts] = self.legend.ignore
+        return Sample(image, labels, valid)
+
+    def reader(self, scene: int) -> RasterReader:
+        """The image reader of a scene."""
+        if scene not in self._readers:
+            self._readers[scene] = self.project.reader(scene)
+        return self._readers[scene]
+
+    def labels(self, scene: int) -> Labels:
+        """The labels of a scene."""
+        if scene not in self._labels:
+            self._labels[scene] = self.project.labels(scene)
+        return self._labels[scene]
+
+
+class RasterSamples:
+    """Samples read from the rasters when they are asked for; kept in memory while all of them fit into `memory`."""
+
+    def __init__(self, project: Project, split: Split, memory: int) -> None:
+        self.source = SceneWindows(project)
+        self.places: Sequence[Place] = plan_places(project, split)
+        self.scene_names = [s.name for s in project.scenes]
+        pixel = np.dtype(project.infos[0].dtype).itemsize * len(project.bands) + 2
+        self.keep = len(self.places) * project.tile**2 * pixel <= memory
+        self._kept: dict[int, Sample] = {}
+
+    def read(self, index: int, part: Window | None = None) -> Sample:
+        """One sample, or a window of it."""
+        place = self.places[index]
+        if not self.keep:
+            box = place.read if part is None else Window(place.read.row + part.row, place.read.col + part.col, *part.shape)
+            return self.source.read(place, box)
+        if index not in self._kept:
+            self._kept[index] = self.source.read(place, place.read)
+        return cut(self._kept[index], part)
+
+
+def cut(sample: Sample, part: Window | None) -> Sample:
+    """A window of a sample, as views."""
+    if part is None:
+        return sample
+    rows, cols = part.slices()
+    return Sample(sample.image[:, rows, cols], sample.labels[rows, cols], sample.valid[rows, cols])
+
+
+def scene_bands(project: Project, bands: Bands) -> Callable[[int], Bands]:
+    """The bands of each scene by number: the same for all, or fitted on each raster as a whole (scope `image`)."""
+    fitted: dict[int, Bands] = {}
+
+    def of(scene: int) -> Bands:
+        if bands.scope == "dataset":
+            return bands
+        if scene not in fitted:
+            fitted[scene] = fit_image(project.reader(scene), bands)
+        return fitted[scene]
+
+    return of
+
+
+def fit_image(reader: RasterReader, bands: Bands) -> Bands:
+    """The bands fitted on one raster as a whole, streamed; beyond 40 million pixels evenly spread blocks are read."""
+    height, width = reader.grid.shape
+    found = BandStatistics.empty(len(bands), reader.info.dtype)
+    for window in grid_windows(height, width, 512, 512, "keep")[:: max(1, round(height * width / 40_000_000))]:
+        found = found + BandStatistics.of(*reader.read(window))
+    return bands.fitted(found) if found.count else bands
+
+
+def class_counts(labels: NDArray[Any], legend: Legend) -> NDArray[np.int64]:
+    """Labelled pixels per class index, int64 (C,), of an array of indices."""
+    return np.bincount(labels.ravel(), minlength=legend.ignore + 1)[: len(legend)].astype(np.int64)

@@ -1,0 +1,189 @@
+"""The manifest: one row per scene, as CSV with named columns, JSON or GeoPackage; paths relative to the manifest."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+from pathlib import Path
+from typing import Any
+
+from swath.core.errors import ConfigError, DataError, did_you_mean
+from swath.core.splits import Split
+
+_SPLITS: dict[str, Split] = {
+    "trn": "trn", "train": "trn", "training": "trn", "val": "val", "valid": "val", "validation": "val",
+    "tst": "tst", "test": "tst", "testing": "tst",
+}  # fmt: skip
+_ALIASES = {"label": "labels", "mask": "labels", "masks": "labels", "gpkg": "labels", "img": "image", "attribute": "field"}
+COLUMNS = ("image", "labels", "field", "layer", "split", "group", "name", "aoi")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One manifest row: an image, its labels (vector or raster), the split it belongs to, and what else is known."""
+
+    name: str
+    image: Path
+    labels: Path | None = None
+    field: str | None = None
+    layer: str | None = None
+    split: Split | None = None
+    group: str | None = None
+    aoi: Path | None = None
+    attributes: dict[str, Any] = dataclass_field(default_factory=dict, compare=False)
+
+
+def read_manifest(path: str | Path) -> tuple[Scene, ...]:
+    """The scenes of a manifest, in its order. Raises DataError with file:line, or the list of missing files."""
+    path = Path(path)
+    if not path.exists():
+        raise DataError("file-missing", path.absolute(), "no such manifest", "check `scenes:` in the config")
+    readers = {".csv": _csv_rows, ".tsv": _csv_rows, ".json": _json_rows, ".geojson": _table_rows, ".gpkg": _table_rows}
+    if path.suffix.lower() not in readers:
+        raise DataError("manifest-format", path, f"'{path.suffix}' is no manifest", "write CSV, JSON or GeoPackage")
+    return scenes_from_rows(readers[path.suffix.lower()](path), path.parent)
+
+
+def scenes_from_rows(rows: Iterable[tuple[str, dict[str, Any]]], root: Path) -> tuple[Scene, ...]:
+    """Scenes of (where, row) pairs; relative paths start at `root`. Names are made unique; every file must exist."""
+    scenes = [_scene(where, row, root) for where, row in rows]
+    if not scenes:
+        raise DataError("manifest-empty", root, "the manifest lists no scene", "add a row with image and labels")
+    missing = [p for s in scenes for p in (s.image, s.labels, s.aoi) if p is not None and not p.exists()]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise DataError("file-missing", missing[0].absolute(), f"no such file{more}", "correct the paths in the manifest")
+    return _named(scenes)
+
+
+def expand_inputs(inputs: Sequence[str | Path], suffixes: set[str]) -> list[Path]:
+    """The files that inputs stand for: files, folders (their rasters), globs and manifests (their images); sorted
+    within each input, each file once. Raises DataError where an input stands for nothing.
+    """
+    found: list[Path] = []
+    for item in inputs:
+        found += [p for p in _expand(str(item), suffixes) if p not in found]
+    return found
+
+
+def _expand(item: str, suffixes: set[str]) -> list[Path]:
+    path = Path(item)
+    if path.is_dir():
+        files = sorted(p for p in path.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith("."))
+    elif path.suffix.lower() in {".csv", ".tsv"} or (path.suffix.lower() in {".json", ".gpkg"} and path.exists()):
+        return [scene.image for scene in read_manifest(path)]
+    elif any(c in item for c in "*?[") and not path.exists():
+        files = sorted(Path(p) for p in glob.glob(item, recursive=True) if Path(p).is_file())
+    else:
+        return [path]
+    if not files:
+        raise DataError("inputs-none", item, "no raster found there", f"looked for {', '.join(sorted(suffixes))}")
+    return files
+
+
+def _scene(where: str, row: dict[str, Any], root: Path) -> Scene:
+    named = {_ALIASES.get(str(k).strip().lower(), str(k).strip().lower()): v for k, v in row.items()}
+    values = {k: (v.strip() or None) if isinstance(v, str) else v for k, v in named.items()}
+    if not values.get("image"):
+        raise DataError("manifest-image", where, "the row names no image", "fill the column `image`; columns are "
+                        + ", ".join(COLUMNS))  # fmt: skip
+    split = values.get("split")
+    if split is not None and str(split).lower() not in _SPLITS:
+        raise DataError("manifest-split", where, f"unknown split '{split}'", did_you_mean(str(split), _SPLITS))
+    image = _path(values["image"], root)
+    known = set(COLUMNS)
+    field_name = values.get("field")
+    return Scene(
+        name=str(values.get("name") or image.stem),
+        image=image,
+        labels=_path(values.get("labels"), root) if values.get("labels") else None,
+        field=str(field_name).removeprefix("properties/") if field_name else None,
+        layer=values.get("layer"),
+        split=_SPLITS[str(split).lower()] if split is not None else None,
+        group=None if values.get("group") is None else str(values["group"]),
+        aoi=_path(values.get("aoi"), root) if values.get("aoi") else None,
+        attributes={k: v for k, v in values.items() if k not in known and v is not None},
+    )
+
+
+def _path(text: Any, root: Path) -> Path:
+    path = root / str(text)
+    if not path.exists() and "\\" in str(text):
+        path = root / str(text).replace("\\", "/")
+    return path
+
+
+def _named(scenes: list[Scene]) -> tuple[Scene, ...]:
+    """Scenes with unique names: where two share a stem, their folders are put before it, then a number."""
+    out: list[Scene] = []
+    for scene in scenes:
+        name = scene.name
+        if sum(s.name == name for s in scenes) > 1:
+            name = f"{scene.image.parent.name}_{name}"
+        taken = {s.name for s in out}
+        n, candidate = 2, name
+        while candidate in taken:
+            candidate, n = f"{name}_{n}", n + 1
+        out.append(Scene(**{**scene.__dict__, "name": candidate}))
+    return tuple(out)
+
+
+def _csv_rows(path: Path) -> Iterable[tuple[str, dict[str, Any]]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as e:
+        raise DataError("manifest-text", path, "is not UTF-8 text", "save it as UTF-8 CSV") from e
+    reader = csv.DictReader(io.StringIO(text), delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+    header = [_ALIASES.get(h.strip().lower(), h.strip().lower()) for h in reader.fieldnames or []]
+    if "image" not in header:
+        raise DataError("manifest-header", f"{path}:1", "the first line names no column `image`",
+                        f"begin with: {','.join(COLUMNS[:5])}")  # fmt: skip
+    for row in reader:
+        if None in row:
+            raise DataError("manifest-row", f"{path}:{reader.line_num}", "more values than columns", "quote commas in names")
+        yield f"{path}:{reader.line_num}", row
+
+
+def _json_rows(path: Path) -> Iterable[tuple[str, dict[str, Any]]]:
+    try:
+        value = json.loads(path.read_text())
+    except ValueError as e:
+        raise DataError("manifest-text", path, f"is not valid JSON ({e})", "check commas and quotes") from e
+    rows = value.get("scenes") if isinstance(value, dict) else value
+    if not isinstance(rows, list) or not all(isinstance(r, dict) for r in rows):
+        raise DataError("manifest-rows", path, "holds no list of scenes", 'write {"scenes": [{"image": ...}, ...]}')
+    return [(f"{path} scene {i}", row) for i, row in enumerate(rows, 1)]
+
+
+def _table_rows(path: Path) -> Iterable[tuple[str, dict[str, Any]]]:
+    from pyogrio.raw import read
+
+    from swath.disk.vector import vector_info
+
+    info = vector_info(path)
+    meta, _, _, data = read(path, layer=info.layer, read_geometry=False)
+    columns = [str(f) for f in meta["fields"]]
+    return [
+        (f"{path} row {i + 1}", {c: _plain(values[i]) for c, values in zip(columns, data, strict=True)})
+        for i in range(info.features)
+    ]
+
+
+def _plain(value: Any) -> Any:
+    if value is None or value != value:  # NaN is a missing number
+        return None
+    return value.item() if hasattr(value, "item") else value
+
+
+def config_scenes(scenes: str | Sequence[dict[str, Any]], config: Path) -> tuple[Scene, ...]:
+    """The scenes that a config names: a manifest's path, relative to the config, or the rows themselves."""
+    if isinstance(scenes, str):
+        return read_manifest(config.parent / scenes)
+    if not scenes:
+        raise ConfigError("scenes-empty", config, "`scenes` lists nothing", "name a manifest or rows with image and labels")
+    return scenes_from_rows(((f"{config} scene {i}", row) for i, row in enumerate(scenes, 1)), config.parent)

@@ -1,0 +1,202 @@
+"""The sample store: packed, memory-mapped, checksummed records of one size, with a schema and an index.
+
+    NAME.store/
+      card.json      schema, bands, statistics, legend, scenes, counts, fingerprint; written last: it is the commit
+      index.npy      one row per record: scene, split, read and core window, class counts, CRC-32
+      records.bin    record i at i * record bytes: image (C, S, S), labels (S, S), valid (S, S), each C-contiguous
+      tiles.gpkg     the footprints of the samples for QGIS: scene, split, class counts
+
+Only NumPy is needed to read it.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swath.core.errors import DataError
+from swath.core.legend import Legend
+from swath.core.splits import SPLITS, Split
+from swath.core.windows import Window
+from swath.disk.publish import publish, publish_json
+from swath.disk.samples import Place, Sample, cut
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The shape of a record: `bands` and `dtype` of the image, `side` in pixels, `labels` dtype, number of classes."""
+
+    bands: int
+    dtype: str
+    side: int
+    labels: str
+    classes: int
+
+    @property
+    def parts(self) -> tuple[int, int, int]:
+        """Bytes of image, labels and valid."""
+        area = self.side**2
+        return self.bands * area * np.dtype(self.dtype).itemsize, area * np.dtype(self.labels).itemsize, area
+
+    @property
+    def record_bytes(self) -> int:
+        """Bytes of a record."""
+        return sum(self.parts)
+
+    def index_dtype(self) -> np.dtype[Any]:
+        """The columns of the index."""
+        box = np.dtype((np.int64, (4,)))
+        return np.dtype([("scene", "<i4"), ("split", "<i1"), ("read", box), ("core", box),
+                         ("counts", "<i8", (self.classes,)), ("crc", "<u4")])  # fmt: skip
+
+    def pack(self, sample: Sample) -> bytes:
+        """The bytes of a record."""
+        return b"".join(
+            np.ascontiguousarray(a, t).tobytes()
+            for a, t in ((sample.image, self.dtype), (sample.labels, self.labels), (sample.valid, "u1"))
+        )
+
+    def unpack(self, record: NDArray[np.uint8]) -> Sample:
+        """A record's arrays as views of its bytes."""
+        image, labels, _ = self.parts
+        side = self.side
+        return Sample(
+            record[:image].view(self.dtype).reshape(self.bands, side, side),
+            record[image : image + labels].view(self.labels).reshape(side, side),
+            record[image + labels :].view(np.bool_).reshape(side, side),
+        )
+
+
+def write_records(path: Path, schema: Schema, records: Iterable[tuple[Place, Sample, NDArray[np.int64]]]) -> NDArray[Any]:
+    """Writes the records one after another to `path` (a temporary) and returns their index."""
+    rows = []
+    with path.open("wb") as f:  # publish: the caller's temporary
+        for place, sample, counts in records:
+            packed = schema.pack(sample)
+            f.write(packed)
+            split = SPLITS.index(place.split)
+            rows.append((place.scene, split, _box(place.read), _box(place.core), counts, zlib.crc32(packed)))
+    return np.array(rows, schema.index_dtype())
+
+
+def publish_store(
+    directory: Path,
+    schema: Schema,
+    records: Iterable[tuple[Place, Sample, NDArray[np.int64]]],
+    card: dict[str, Any],
+    footprints: Any,
+) -> NDArray[Any]:
+    """The finished store: records, index and footprints, then the card as commit. Returns the index.
+
+    `footprints(index, path)` writes the GeoPackage of tile footprints to a temporary.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "card.json").unlink(missing_ok=True)
+    found: list[NDArray[Any]] = []
+
+    def write(part: Path) -> None:
+        found.append(write_records(part, schema, records))
+
+    def verify(part: Path) -> None:
+        if part.stat().st_size != len(found[0]) * schema.record_bytes:
+            raise DataError("write-unverified", part, "the records file has the wrong size", "check the disk")
+
+    publish(directory / "records.bin", write, verify=verify)
+    index = found[0]
+
+    def write_index(part: Path) -> None:
+        with part.open("wb") as f:
+            np.save(f, index, allow_pickle=False)
+
+    publish(directory / "index.npy", write_index)
+    publish(directory / "tiles.gpkg", lambda part: footprints(index, part))
+    publish_json(directory / "card.json", {"swath": "store", "version": VERSION, "schema": schema.__dict__, **card})
+    return index
+
+
+def read_card(directory: Path) -> dict[str, Any]:
+    """The card of a finished store. Raises DataError where there is none or it is of another version."""
+    file = directory / "card.json"
+    if not file.exists():
+        raise DataError("store-missing", directory, "holds no finished store", "make it: swath sample CONFIG")
+    try:
+        card = json.loads(file.read_text())
+    except ValueError as e:
+        raise DataError("store-corrupt", file, "is not valid JSON", "make the store anew: swath sample CONFIG") from e
+    if card.get("swath") != "store" or card.get("version") != VERSION:
+        raise DataError("store-version", file, f"is version {card.get('version')}, this Swath reads {VERSION}",
+                        "make the store anew: swath sample CONFIG --overwrite")  # fmt: skip
+    return card
+
+
+class StoreSamples:
+    """The samples of one split of a store, memory-mapped; a record's checksum is verified at its first read."""
+
+    def __init__(self, directory: Path, split: Split) -> None:
+        self.directory, self.card = directory, read_card(directory)
+        self.schema = Schema(**self.card["schema"])
+        self.legend = Legend.from_dict(self.card["legend"])
+        self.scene_names: Sequence[str] = self.card["scenes"]
+        index = load_index(directory, self.schema)
+        self.rows = np.flatnonzero(index["split"] == SPLITS.index(split))
+        self.index = index[self.rows]
+        self.places: Sequence[Place] = [
+            Place(int(r["scene"]), split, Window(*r["read"].tolist()), Window(*r["core"].tolist())) for r in self.index
+        ]
+        self.records = map_records(directory, self.schema, len(index))
+        self._verified = np.zeros(len(self.rows), bool)
+        self._lock = Lock()
+
+    def read(self, index: int, part: Window | None = None) -> Sample:
+        """One sample, or a window of it, as views of the mapped file. Raises DataError on a broken record."""
+        record = self.records[self.rows[index]]
+        if not self._verified[index]:
+            if zlib.crc32(record) != int(self.index["crc"][index]):
+                raise DataError("store-corrupt", f"{self.directory} record {self.rows[index]}", "its checksum is wrong",
+                                "make the store anew: swath sample CONFIG --overwrite")  # fmt: skip
+            with self._lock:
+                self._verified[index] = True
+        return cut(self.schema.unpack(record), part)
+
+
+def load_index(directory: Path, schema: Schema) -> NDArray[Any]:
+    """The index of a store. Raises DataError where it does not fit the schema."""
+    try:
+        index = np.load(directory / "index.npy", allow_pickle=False)
+    except (OSError, ValueError) as e:
+        raise DataError("store-corrupt", directory / "index.npy", "cannot be read", "make the store anew") from e
+    if index.dtype != schema.index_dtype():
+        raise DataError("store-corrupt", directory / "index.npy", "does not fit the schema", "make the store anew")
+    return index
+
+
+def map_records(directory: Path, schema: Schema, count: int) -> NDArray[np.uint8]:
+    """The records, memory-mapped: uint8 (count, record bytes)."""
+    file = directory / "records.bin"
+    if not file.exists() or file.stat().st_size != count * schema.record_bytes:
+        raise DataError("store-corrupt", file, "is missing or has the wrong size", "make the store anew")
+    if count == 0:
+        return np.zeros((0, schema.record_bytes), np.uint8)
+    return np.memmap(file, np.uint8, "r", shape=(count, schema.record_bytes))
+
+
+def broken_records(directory: Path) -> list[int]:
+    """The numbers of all records whose checksum is wrong."""
+    schema = Schema(**read_card(directory)["schema"])
+    index = load_index(directory, schema)
+    records = map_records(directory, schema, len(index))
+    return [i for i in range(len(index)) if zlib.crc32(records[i]) != int(index["crc"][i])]
+
+
+def _box(window: Window) -> tuple[int, int, int, int]:
+    return window.row, window.col, window.height, window.width

@@ -1,0 +1,181 @@
+"""Polygons of vector files, through pyogrio: guarded reading, repair, reprojection."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from swath.core.errors import DataError, did_you_mean
+from swath.core.events import Events
+from swath.core.grid import Bounds, Grid
+from swath.disk import raster as _gdal_settings_come_first  # noqa: F401
+from swath.disk.crs import crs_name, parse_crs, same_place, transform_bounds, transformer
+
+SUFFIXES = {".gpkg", ".shp", ".geojson", ".json", ".fgb", ".geojsonl", ".kml", ".gml", ".sqlite"}
+_MAGIC = {".gpkg": b"SQLite format 3\0", ".sqlite": b"SQLite format 3\0"}
+
+
+@dataclass(frozen=True)
+class VectorInfo:
+    """What a vector layer's header says."""
+
+    path: Path
+    driver: str
+    layer: str
+    layers: tuple[str, ...]
+    geometry: str | None
+    features: int
+    fields: tuple[str, ...]
+    crs: str | None
+    bounds: Bounds | None
+
+
+@dataclass(frozen=True)
+class Features:
+    """Geometries (n,) with their feature ids and the values of one field (None without)."""
+
+    geometry: NDArray[Any]
+    fids: NDArray[np.int64]
+    values: NDArray[Any] | None
+    crs: str | None
+
+    def __len__(self) -> int:
+        return len(self.geometry)
+
+
+def vector_info(path: str | Path, layer: str | None = None) -> VectorInfo:
+    """The header of a vector layer (default: the first). Raises DataError."""
+    path = Path(path)
+    _guard(path)
+    from pyogrio import list_layers, read_info
+    from pyogrio.errors import DataLayerError, DataSourceError
+
+    try:
+        layers = tuple(str(name) for name, _ in list_layers(path))
+        name = _layer(path, layers, layer)
+        info = read_info(path, layer=name, force_feature_count=True, force_total_bounds=True)
+    except (DataSourceError, DataLayerError) as e:
+        raise _unreadable(path, e) from e
+    bounds = info["total_bounds"]
+    known = bounds is not None and np.isfinite(bounds).all()
+    return VectorInfo(
+        path, info["driver"], name, layers, info["geometry_type"], int(info["features"]),
+        tuple(str(f) for f in info["fields"]), info["crs"], tuple(float(b) for b in bounds) if known else None,
+    )  # fmt: skip
+
+
+def read_features(
+    path: str | Path, *, layer: str | None = None, field: str | None = None, bounds: Bounds | None = None
+) -> Features:
+    """The features of a layer that touch `bounds` (in the layer's CRS), with the values of `field`.
+
+    Raises DataError where the file cannot be read or has no such field (naming those it has).
+    """
+    info = vector_info(path, layer)
+    if field is not None and field not in info.fields:
+        raise DataError("field-missing", f"{path}", f"has no field '{field}'", did_you_mean(field, info.fields))
+    from pyogrio.errors import DataLayerError, DataSourceError
+    from pyogrio.raw import read
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # curves and measured geometries are told of by `prepare`
+            meta, fids, wkb, data = read(
+                path, layer=info.layer, columns=[field] if field else [], bbox=bounds, return_fids=True, force_2d=True
+            )
+    except (DataSourceError, DataLayerError, ValueError) as e:
+        raise _unreadable(Path(path), e) from e
+    empty = np.empty(0, object)
+    geometry = shapely.from_wkb(wkb, on_invalid="ignore") if wkb is not None else empty
+    return Features(geometry, np.asarray(fids, np.int64), data[0] if field else None, meta["crs"])
+
+
+def features_on_grid(
+    path: str | Path, grid: Grid, *, layer: str | None = None, field: str | None = None, crs: str | None = None
+) -> Features:
+    """The features that may touch a raster's grid, in the grid's CRS.
+
+    The layer is reprojected unless its CRS puts every corner of the grid at the same place (to a hundredth of a
+    pixel). A layer or grid without CRS is an error unless neither has one.
+    """
+    info = vector_info(path, layer)
+    own = crs or info.crs
+    if (own is None) != (grid.crs is None):
+        which = "the vector has no CRS" if own is None else "the image has no CRS"
+        raise DataError("crs-missing", path, f"{which}, the other has {crs_name(own or grid.crs)}",
+                        "assign the right one, such as with ogr2ogr -a_srs or gdal_edit.py -a_srs")  # fmt: skip
+    if own is None or grid.crs is None or same_place(own, grid.crs, grid.bounds, 0.01 * min(grid.pixel_size)):
+        found = read_features(path, layer=layer, field=field, bounds=grid.bounds)
+        return Features(found.geometry, found.fids, found.values, grid.crs)
+    parse_crs(own, str(path))
+    box = transform_bounds(grid.bounds, grid.crs, own)
+    found = read_features(path, layer=layer, field=field, bounds=box if np.isfinite(box).all() else None)
+    return Features(_projected(found.geometry, own, grid.crs), found.fids, found.values, grid.crs)
+
+
+def repaired(features: Features, policy: str, path: str | Path, events: Events) -> Features:
+    """The features with usable areas: null and empty ones dropped, invalid ones fixed, skipped or refused; counted."""
+    usable = ~(shapely.is_missing(features.geometry) | shapely.is_empty(features.geometry))
+    events.count("null or empty geometry skipped", int((~usable).sum()))
+    areal = shapely.get_dimensions(features.geometry) >= 2
+    events.count("point or line skipped", int((usable & ~areal).sum()))
+    usable &= areal
+    bad = usable & ~shapely.is_valid(features.geometry)
+    geometry = features.geometry.copy()
+    if bad.any() and policy == "error":
+        shown = ", ".join(str(f) for f in features.fids[bad][:8])
+        raise DataError("geometry-invalid", path, f"{int(bad.sum())} invalid geometries (feature ids {shown})",
+                        "repair them, or set labels.invalid=fix")  # fmt: skip
+    if policy == "skip":
+        events.count("invalid geometry skipped", int(bad.sum()))
+        usable &= ~bad
+    else:
+        events.count("invalid geometry repaired", int(bad.sum()))
+        geometry[bad] = shapely.make_valid(geometry[bad])
+    values = None if features.values is None else features.values[usable]
+    return Features(geometry[usable], features.fids[usable], values, features.crs)
+
+
+def _projected(geometry: NDArray[Any], source: str, target: str) -> NDArray[Any]:
+    move = transformer(source, target)
+
+    def points(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        x, y = move.transform(xy[:, 0], xy[:, 1])
+        return np.column_stack([x, y])
+
+    return shapely.transform(geometry, points)
+
+
+def _layer(path: Path, layers: tuple[str, ...], layer: str | None) -> str:
+    if not layers:
+        raise DataError("vector-empty", path, "the file has no layers", "export it anew")
+    if layer is not None and layer not in layers:
+        raise DataError("layer-missing", path, f"has no layer '{layer}'", did_you_mean(layer, layers))
+    return layer or layers[0]
+
+
+def _guard(path: Path) -> None:
+    if not path.exists():
+        raise DataError("file-missing", path, "no such file", "check the path in the manifest or on the command line")
+    if path.is_dir() or path.stat().st_size == 0:
+        what = "is a directory" if path.is_dir() else "the file is empty"
+        raise DataError("vector-unreadable", path, what, "name a whole vector file")
+    magic = _MAGIC.get(path.suffix.lower())
+    if magic:
+        with path.open("rb") as f:
+            if f.read(len(magic)) != magic:
+                raise DataError("vector-unreadable", path, f"is no {path.suffix[1:]} file inside", "export it anew")
+    if path.suffix.lower() not in SUFFIXES:
+        raise DataError("vector-format", path, f"'{path.suffix}' is no vector format that Swath reads",
+                        "convert it to GeoPackage: ogr2ogr out.gpkg IN")  # fmt: skip
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    text = " ".join(str(error).split()).replace(str(path), path.name)[:160]
+    return DataError("vector-unreadable", path, f"cannot be read ({text})", "is it a whole vector file?")

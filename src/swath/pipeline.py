@@ -1,0 +1,238 @@
+"""`run`: composes the steps, skips what is done, and is the only place that knows their order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from swath.core.errors import ConfigError, DataError, did_you_mean
+from swath.core.splits import Region
+from swath.disk.bundle import read_bundle
+from swath.disk.maps import read_map_info
+from swath.disk.pictures import coloured, overlay, publish_png, rgb, side_by_side
+from swath.disk.project import Project, load_project
+from swath.disk.publish import publish_json
+from swath.disk.raster import RasterReader
+from swath.disk.scenes import Scene
+from swath.messages import say
+
+STEPS = ("check", "sample", "train", "evaluate", "predict", "vectorize", "picture")
+
+
+@dataclass
+class Chain:
+    """The steps of one run with what they gave so far."""
+
+    project: Project
+    overrides: Sequence[str]
+    overwrite: bool
+    resume: bool
+    results: dict[str, Any]
+
+    @property
+    def run(self) -> Path:
+        """The run's directory."""
+        return self.project.run_dir
+
+
+def run(
+    config: str | Path, overrides: Sequence[str] = (), *, start: str | None = None, only: str | None = None,
+    overwrite: bool = False, resume: bool = True,
+) -> dict[str, Any]:  # fmt: skip
+    """The whole chain on a config: `run`, `scores` (as evaluate), `maps`, `vectors`, `picture`, `executed` steps.
+
+    A step whose result is there and was made by the same settings, model and inputs is skipped; `start` makes that
+    step and all later ones anew, `only` makes one step. An interrupted training goes on where it was.
+    """
+    project = load_project(config, overrides)
+    chain = Chain(project, overrides, overwrite, resume, {})
+    chosen = _chosen(start, only)
+    executed = []
+    for name in STEPS:
+        if only and name != only:
+            _recall(chain, name)
+            continue
+        key = _key(chain, name)
+        if not overwrite and not (start and name in chosen) and not only and _is_done(chain, name, key):
+            _recall(chain, name)
+            say(f"{name}: done before")
+            continue
+        say(f"{name} ...")
+        result = _ACTIONS[name](chain, (start is not None and name in chosen) or overwrite or only is not None)
+        chain.results[name] = result
+        _mark(chain, name, key, result)
+        executed.append(name)
+    return _summary(chain, executed)
+
+
+def _chosen(start: str | None, only: str | None) -> tuple[str, ...]:
+    for name in (start, only):
+        if name is not None and name not in STEPS:
+            raise ConfigError("step-unknown", name, f"no step is called '{name}'", did_you_mean(name, STEPS))
+    return STEPS[STEPS.index(start) :] if start else STEPS
+
+
+def _check(chain: Chain, again: bool) -> dict[str, Any]:
+    from swath.steps.check import check_project
+
+    result = check_project(chain.project.path, chain.overrides)
+    for finding in result["findings"]:
+        if finding["level"] != "note":
+            say(f"{finding['level']}: {finding['where']}: {finding['message']}; {finding['fix']}")
+    if not result["ok"]:
+        first = next(f for f in result["findings"] if f["level"] == "error")
+        raise DataError(first["code"], first["where"], first["message"], first["fix"])
+    return {"findings": len(result["findings"])}
+
+
+def _sample(chain: Chain, again: bool) -> dict[str, Any]:
+    from swath.steps.sample import sample
+
+    return sample(chain.project, overwrite=again)
+
+
+def _train(chain: Chain, again: bool) -> dict[str, Any]:
+    from swath.steps.train import train
+
+    return train(chain.project, resume=chain.resume and not again, overwrite=again)
+
+
+def _evaluate(chain: Chain, again: bool) -> dict[str, Any]:
+    from swath.steps.evaluate import evaluate
+
+    config = chain.project.config
+    split, regions = split_regions(chain.project)
+    scores = evaluate(
+        chain.run / "best", chain.project.scenes, split=split, regions=regions, labels=config.labels,
+        predict=config.predict, runtime=config.runtime,
+    )  # fmt: skip
+    publish_json(chain.run / "scores.json", scores)
+    return scores
+
+
+def _predict(chain: Chain, again: bool) -> dict[str, Any]:
+    from swath.steps.predict import predict
+
+    config = chain.project.config
+    images = [s.image for s in scenes_to_map(chain.project.scenes)]
+    return predict(
+        chain.run / "best", images, chain.run / "maps", spec=config.predict, runtime=config.runtime, overwrite=True
+    )
+
+
+def _vectorize(chain: Chain, again: bool) -> dict[str, Any]:
+    from swath.steps.vectorize import vectorize
+
+    found = []
+    for made in chain.results["predict"]["maps"]:
+        target = chain.run / "vectors" / f"{Path(made['map']).stem}.gpkg"
+        found.append(vectorize(made["map"], target, spec=chain.project.config.vectorize, overwrite=True))
+    return {"vectors": [f["vectors"] for f in found], "classes": [f["classes"] for f in found]}
+
+
+def _picture(chain: Chain, again: bool) -> dict[str, Any]:
+    made = chain.results["predict"]["maps"][0]
+    return {"picture": str(map_picture(chain.project, Path(made["input"]), Path(made["map"]), chain.run / "map.png"))}
+
+
+_ACTIONS: dict[str, Callable[[Chain, bool], dict[str, Any]]] = {
+    "check": _check, "sample": _sample, "train": _train, "evaluate": _evaluate, "predict": _predict,
+    "vectorize": _vectorize, "picture": _picture,
+}  # fmt: skip
+
+
+def scenes_to_map(scenes: Sequence[Scene]) -> list[Scene]:
+    """The scenes that a run maps: those of the test split and those without labels; all where there are none."""
+    chosen = [s for s in scenes if s.split == "tst" or s.labels is None]
+    return chosen or list(scenes)
+
+
+def split_regions(project: Project) -> tuple[str, dict[str, Region]]:
+    """The split that a run is scored on, and the label regions of its scenes: test, else (said so) validation."""
+    for split in ("tst", "val"):
+        found = {s.name: r for i, s in enumerate(project.scenes) if (r := project.region(i, split))}  # type: ignore[arg-type]
+        if found:
+            if split == "val":
+                say("note: there is no test split; the score is of the validation pixels that chose the checkpoint")
+            return split, found
+    raise DataError("split-empty", project.path, "no scene is left to score", "mark rows with split=tst")
+
+
+def map_picture(project: Project, image: Path, map_path: Path, target: Path, side: int = 1024) -> Path:
+    """The published PNG of the top left part of a map: the image, the image with the map over it, the map."""
+    from swath.core.windows import Window
+
+    bands, legend = project.bands, read_map_info(map_path).legend or project.legend
+    reader, drawn = RasterReader.of(image, bands), RasterReader(map_path, [1], "none")
+    height, width = reader.grid.shape
+    window = Window(0, 0, min(side, height), min(side, width))
+    raw, valid = reader.read(window)
+    ids, _ = drawn.read(window)
+    table = np.full(65536, legend.ignore, legend.index_dtype)
+    table[list(legend.ids)] = range(len(legend))
+    indices = table[ids[0]]
+    background = rgb(raw, valid, bands.names)
+    return publish_png(target, side_by_side([background, overlay(background, indices, legend), coloured(indices, legend)]))
+
+
+def _key(chain: Chain, name: str) -> str:
+    """A hash of everything that decides a step's result."""
+    project = chain.project
+    sections = {
+        "check": ("bands", "labels", "split", "sample", "classes"),
+        "sample": ("bands", "labels", "split", "sample", "classes"),
+        "train": ("bands", "labels", "split", "sample", "classes", "model", "augment", "train"),
+        "evaluate": ("labels", "split", "predict", "classes"),
+        "predict": ("predict",),
+        "vectorize": ("predict", "vectorize"),
+        "picture": ("predict",),
+    }[name]
+    made_of = project.fingerprint(*sections)
+    if name in ("evaluate", "predict", "vectorize", "picture"):
+        best = chain.run / "best"
+        made_of += read_bundle(best).identity if (best / "card.json").exists() else ""
+    return hashlib.sha256(f"{name} {made_of}".encode()).hexdigest()[:16]
+
+
+def _is_done(chain: Chain, name: str, key: str) -> bool:
+    done = _marks(chain).get(name, {})
+    return done.get("key") == key and all(Path(f).exists() for f in done.get("files", []))
+
+
+def _mark(chain: Chain, name: str, key: str, result: dict[str, Any]) -> None:
+    files = {
+        "check": [], "sample": [result.get("store")], "train": [str(chain.run / "train.json")],
+        "evaluate": [str(chain.run / "scores.json")], "predict": [m["map"] for m in result.get("maps", [])],
+        "vectorize": result.get("vectors", []), "picture": [result.get("picture")],
+    }[name]  # fmt: skip
+    publish_json(chain.run / "steps.json", {**_marks(chain), name: {"key": key, "files": files, "result": result}})
+
+
+def _marks(chain: Chain) -> dict[str, Any]:
+    file = chain.run / "steps.json"
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+def _recall(chain: Chain, name: str) -> None:
+    known = _marks(chain).get(name)
+    if known:
+        chain.results[name] = known["result"]
+
+
+def _summary(chain: Chain, executed: list[str]) -> dict[str, Any]:
+    results = chain.results
+    return {
+        "run": str(chain.run),
+        "bundle": str(chain.run / "best"),
+        "scores": results.get("evaluate"),
+        "maps": results.get("predict", {}).get("maps", []),
+        "vectors": results.get("vectorize", {}).get("vectors", []),
+        "picture": results.get("picture", {}).get("picture"),
+        "executed": executed,
+    }

@@ -1,0 +1,197 @@
+"""The result of `swath predict` is a map of every input raster: a Cloud-Optimized GeoTIFF on the input's own grid."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import swath
+from swath.config import PredictSpec, RuntimeSpec
+from swath.core.errors import ConfigError, DataError, ResourceError, SwathError
+from swath.core.stitch import Rows
+from swath.disk.bundle import Bundle
+from swath.disk.maps import RasterSink, products, read_map_info
+from swath.disk.publish import require_space, sweep
+from swath.disk.raster import SUFFIXES, RasterReader
+from swath.disk.scenes import expand_inputs
+from swath.engines.choose import Choice, choose
+from swath.engines.predictor import TorchPredictor, load_predictor
+from swath.messages import warn
+from swath.progress import Progress
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input raster with the stem of its outputs."""
+
+    image: Path
+    stem: str
+
+    def outputs(self, out: Path, save: tuple[str, ...], suffixes: dict[str, str]) -> dict[str, Path]:
+        """Product name -> output path."""
+        return {name: out / f"{self.stem}{suffixes[name]}" for name in ("classes", *[s for s in save if s != "classes"])}
+
+
+def predict(
+    model: str | Path,
+    inputs: Sequence[str | Path],
+    out: str | Path,
+    *,
+    spec: PredictSpec | None = None,
+    runtime: RuntimeSpec | None = None,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """The maps of all inputs: `maps` [{input, map, seconds, executor, tiles, ...}], `margin`, `exact`, `backend`,
+    `megapixels_per_second`.
+
+    `inputs`: files, folders, globs, manifests. A map that was made before by the same model and settings of the same
+    input is kept; another file of its name is refused without `overwrite`. All good inputs are mapped before the bad
+    ones are told: DataError (exit code 3) lists them.
+    """
+    spec, runtime = spec or PredictSpec(), runtime or RuntimeSpec()
+    out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise ResourceError("out-file", out, "is a file", "name a directory with --out")
+    jobs = plan_jobs(expand_inputs(inputs, SUFFIXES))
+    predictor, bundle = load_predictor(model, device=runtime.device, threads=runtime.threads)
+    out.mkdir(parents=True, exist_ok=True)
+    sweep(out)
+    maps, failures = [], []
+    for job in jobs:
+        try:
+            maps.append(_map_one(job, predictor, bundle, out, spec, overwrite=overwrite))
+        except (DataError, ConfigError) as e:
+            if len(jobs) == 1:
+                raise
+            failures.append(e)
+            warn(f"{job.image}: skipped ({e.line()})")
+    if failures:
+        raise _listed(failures, len(jobs))
+    return _summary(maps, predictor)
+
+
+def plan_jobs(images: Sequence[Path]) -> list[Job]:
+    """One job per image; images of equal names in different folders get their folder's name put before."""
+    jobs: list[Job] = []
+    stems = [p.stem for p in images]
+    for image in images:
+        stem = image.stem if stems.count(image.stem) == 1 else f"{image.absolute().parent.name}_{image.stem}"
+        candidate, n = stem, 2
+        while any(j.stem == candidate for j in jobs):
+            candidate, n = f"{stem}_{n}", n + 1
+        jobs.append(Job(image, candidate))
+    return jobs
+
+
+def _map_one(
+    job: Job, predictor: TorchPredictor, bundle: Bundle, out: Path, spec: PredictSpec, *, overwrite: bool
+) -> dict[str, Any]:
+    started = time.monotonic()
+    reader = RasterReader.of(job.image, bundle.bands)
+    wanted = products(bundle.legend, spec.save)
+    paths = job.outputs(out, spec.save, {n: p.suffix for n, p in wanted.items()})
+    tags = _tags(bundle, job.image, spec)
+    if not overwrite and _done(paths, tags):
+        return {"input": str(job.image.absolute()), "map": str(paths["classes"].absolute()), "seconds": 0.0,
+                "executor": "kept", "tiles": 0, "already_done": True, "exact": None, "margin": None}  # fmt: skip
+    for path in paths.values():
+        if path.exists() and not overwrite:
+            raise ResourceError("exists", path, "is there already, made otherwise", "add --overwrite to replace it")
+    grid = reader.grid
+    require_space(out / "x", grid.height * grid.width * (2 + sum(4 * p.bands for n, p in wanted.items() if n == "probabilities")))
+    bound = predictor.on(reader)
+    choice = choose(reader, bound, spec)
+    tags = {**tags, "EXACT": choice.exact}
+    sinks = {n: RasterSink(paths[n], grid, product, bundle.legend, tags) for n, product in wanted.items()}
+    try:
+        invalid = _stream(choice, sinks, grid.height * grid.width, job)
+        for sink in sinks.values():
+            sink.finish()
+    except BaseException:
+        for sink in sinks.values():
+            sink.discard()
+        raise
+    seconds = time.monotonic() - started
+    return {
+        "input": str(job.image.absolute()),
+        "map": str(paths["classes"].absolute()),
+        **{n: str(p.absolute()) for n, p in paths.items() if n != "classes"},
+        "seconds": round(seconds, 3),
+        "executor": choice.executor,
+        "because": choice.because,
+        "tiles": choice.tiles,
+        "margin": choice.margin,
+        "exact": choice.exact,
+        "overhead": round(choice.overhead, 3),
+        "megapixels": grid.height * grid.width / 1e6,
+        "nodata_pixels": invalid,
+        "already_done": False,
+    }
+
+
+def _stream(choice: Choice, sinks: dict[str, RasterSink], pixels: int, job: Job) -> int:
+    """Writes all rows to every sink; returns the number of pixels without data."""
+    invalid = 0
+    with Progress(f"predict {job.image.name}", pixels, "pixels") as progress:
+        for rows in choice.run(progress.advance):
+            for sink in sinks.values():
+                sink.write(rows)
+            invalid += _missing(rows)
+    return invalid
+
+
+def _missing(rows: Rows) -> int:
+    return 0 if rows.valid is None else int(rows.valid.size - rows.valid.sum())
+
+
+def _tags(bundle: Bundle, image: Path, spec: PredictSpec) -> dict[str, Any]:
+    """What a map says of its making: no time, no path, so that equal work gives equal files."""
+    stat = image.stat()
+    settings = spec.model_dump(mode="json", exclude={"memory"})
+    text = json.dumps([image.name, stat.st_size, stat.st_mtime_ns], sort_keys=True)
+    return {
+        "VERSION": swath.__version__,
+        "MODEL": bundle.identity,
+        "MODEL_NAME": bundle.card.get("name", ""),
+        "INPUT": image.name,
+        "INPUT_STAMP": hashlib.sha256(text.encode()).hexdigest()[:16],
+        "SETTINGS": settings,
+    }
+
+
+def _done(paths: dict[str, Path], tags: dict[str, Any]) -> bool:
+    """True where every output is there and was made by the same model and settings of the same input."""
+    if not all(p.exists() for p in paths.values()):
+        return False
+    keys = ("MODEL", "INPUT_STAMP", "SETTINGS")
+    try:
+        return all(all(read_map_info(p).tags.get(k) == tags[k] for k in keys) for p in paths.values())
+    except SwathError:
+        return False
+
+
+def _listed(failures: list[SwathError], total: int) -> DataError:
+    first = failures[0]
+    if len(failures) == 1:
+        return DataError(first.code, first.where, f"{first.message} (1 of {total} inputs failed)", first.fix)
+    names = ", ".join(f.where for f in failures[1:4])
+    return DataError(first.code, first.where, f"{first.message} ({len(failures)} of {total} inputs failed, also {names})",
+                     first.fix)  # fmt: skip
+
+
+def _summary(maps: list[dict[str, Any]], predictor: TorchPredictor) -> dict[str, Any]:
+    fresh = [m for m in maps if not m["already_done"]]
+    seconds = sum(m["seconds"] for m in fresh)
+    return {
+        "maps": maps,
+        "margin": max((m["margin"] for m in fresh), default=None),
+        "exact": all(m["exact"] for m in fresh) if fresh else None,
+        "radius": predictor.radius,
+        "backend": predictor.backend,
+        "megapixels_per_second": round(sum(m["megapixels"] for m in fresh) / seconds, 4) if seconds else None,
+    }

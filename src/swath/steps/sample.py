@@ -1,0 +1,163 @@
+"""The result of `swath sample` is a store of samples: packed tiles with labels, and their footprints for QGIS."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from swath.core.errors import DataError, ResourceError
+from swath.core.splits import SPLITS, Split
+from swath.disk.project import Project, fit_bands
+from swath.disk.publish import sweep
+from swath.disk.samples import Place, Sample, SceneWindows, class_counts, plan_places, scene_bands
+from swath.disk.store import Schema, publish_store, read_card
+from swath.progress import Progress
+
+SECTIONS = ("bands", "labels", "split", "sample", "classes")
+
+
+def sample(project: Project, *, overwrite: bool = False) -> dict[str, Any]:
+    """The store of a project: `store` path, `samples` per split, `dropped` per reason, `classes` share per split.
+
+    A finished store of the same config and inputs is kept; another one is refused without `overwrite`.
+    Raises DataError where a split that should train holds no sample.
+    """
+    started = time.monotonic()
+    directory, print_ = project.store_dir, project.fingerprint(*SECTIONS)
+    if (directory / "card.json").exists() and not overwrite:
+        card = read_card(directory)
+        if card["fingerprint"] == print_:
+            return _result(project, card, 0.0, done=True)
+        raise ResourceError("store-exists", directory, "holds a store of another config or of other inputs",
+                            "add --overwrite to replace it")  # fmt: skip
+    directory.mkdir(parents=True, exist_ok=True)
+    sweep(directory)
+    dropped: Counter[str] = Counter()
+    bands, statistics = fit_bands(project)
+    legend, grids = project.legend, [i.grid for i in project.infos]
+    schema = Schema(len(bands), statistics.dtype, project.tile, np.dtype(legend.index_dtype).name, len(legend))
+    places = [p for split in SPLITS for p in plan_places(project, split)]
+    _require_space(directory, len(places) * schema.record_bytes)
+    per_scene = scene_bands(project, bands)
+    card: dict[str, Any] = {
+        "fingerprint": print_,
+        "legend": legend.as_dict(),
+        "bands": bands.as_dict(),
+        "scene_scaling": [[list(b.gain), list(b.offset)] for b in map(per_scene, range(len(grids)))],
+        "statistics": statistics.as_dict(),
+        "scenes": [s.name for s in project.scenes],
+        "grids": [g.as_dict() for g in grids],
+        "dropped": dropped,
+    }
+    counts: dict[str, Any] = {}
+    card["splits"] = counts
+
+    def footprints(index: NDArray[Any], part: Path) -> None:
+        counts.update(_split_counts(index, legend.names))
+        card["events"] = project.events.as_dict()
+        write_footprints(index, card, part)
+
+    publish_store(directory, schema, _records(project, places, dropped), card, footprints)
+    for split in ("trn", "val"):
+        if counts[split]["samples"] == 0 and any(p.split == split for p in places):
+            raise DataError("samples-none", project.path, f"the filters left no sample in '{split}' ({dict(dropped)})",
+                            "lower sample.min_annotated or sample.class_min")  # fmt: skip
+    return _result(project, card, time.monotonic() - started, done=False)
+
+
+def _records(
+    project: Project, places: list[Place], dropped: Counter[str]
+) -> Iterator[tuple[Place, Sample, NDArray[np.int64]]]:
+    """The kept samples in order of scene and row; refusals are counted by reason. Validation and test keep all."""
+    source = SceneWindows(project)
+    with Progress("sample", len(places), "samples") as progress:
+        for place in places:
+            found = source.read(place, place.read)
+            counts = class_counts(found.labels, project.legend)
+            reason = _refusal(project, place, found, counts)
+            if reason:
+                dropped[reason] += 1
+            else:
+                outside = place.read.area - place.read.clip(*project.infos[place.scene].grid.shape).area
+                project.events.count("pixel padded at the edge", outside)
+                yield place, found, counts
+            progress.advance(1)
+
+
+def _refusal(project: Project, place: Place, found: Sample, counts: NDArray[np.int64]) -> str | None:
+    if place.split != "trn":
+        return None if counts.sum() else "no labelled pixel"
+    invalid = int(found.valid.size - np.count_nonzero(found.valid))
+    return project.filter.refusal(counts, found.valid.size, invalid, project.legend.background)
+
+
+def write_footprints(index: NDArray[Any], card: dict[str, Any], part: Path) -> None:
+    """Writes the GeoPackage of sample footprints: one layer per coordinate system, with split and class counts."""
+    from pyogrio.raw import write
+
+    from swath.core.grid import Grid
+
+    grids = [Grid.from_dict(g) for g in card["grids"]]
+    names = [c["name"] for c in card["legend"]["classes"]]
+    systems = list(dict.fromkeys(g.crs for g in grids))
+    for n, crs in enumerate(systems):
+        rows = [r for r in index if grids[r["scene"]].crs == crs]
+        boxes = [_footprint(grids[r["scene"]], r["read"]) for r in rows]
+        columns = {
+            "scene": np.array([card["scenes"][r["scene"]] for r in rows], object),
+            "split": np.array([SPLITS[r["split"]] for r in rows], object),
+            **{f"pixels_{name}": np.array([int(r["counts"][i]) for r in rows], np.int64) for i, name in enumerate(names)},
+        }
+        write(
+            str(part), geometry=np.array([shapely.to_wkb(b) for b in boxes], object), field_data=list(columns.values()),
+            fields=list(columns), crs=crs, geometry_type="Polygon", driver="GPKG",
+            layer="samples" if n == 0 else f"samples_{n + 1}", append=n > 0,
+        )  # fmt: skip
+
+
+def _footprint(grid: Any, box: NDArray[np.int64]) -> Any:
+    row, col, height, width = box.tolist()
+    corners = [(col, row), (col + width, row), (col + width, row + height), (col, row + height)]
+    return shapely.Polygon([grid.transform @ c for c in corners])
+
+
+def _split_counts(index: NDArray[Any], names: tuple[str, ...]) -> dict[str, Any]:
+    found = {}
+    for n, split in enumerate(SPLITS):
+        rows = index[index["split"] == n]
+        pixels = rows["counts"].sum(0) if len(rows) else np.zeros(len(names), np.int64)
+        found[split] = {
+            "samples": len(rows),
+            "classes": {c: {"pixels": int(p), "share": _share(p, pixels)} for c, p in zip(names, pixels, strict=True)},
+        }
+    return found
+
+
+def _share(part: int, pixels: NDArray[np.int64]) -> float | None:
+    return float(part / pixels.sum()) if pixels.sum() else None
+
+
+def _require_space(directory: Path, needed: int) -> None:
+    from swath.disk.publish import require_space
+
+    require_space(directory / "records.bin", needed)
+
+
+def _result(project: Project, card: dict[str, Any], seconds: float, *, done: bool) -> dict[str, Any]:
+    splits: dict[Split, Any] = card["splits"]
+    return {
+        "store": str(project.store_dir),
+        "samples": {s: splits[s]["samples"] for s in SPLITS},
+        "dropped": dict(card["dropped"]),
+        "classes": {s: splits[s]["classes"] for s in SPLITS},
+        "events": card.get("events", {}),
+        "seconds": round(seconds, 3),
+        "already_done": done,
+    }

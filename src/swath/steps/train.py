@@ -1,0 +1,428 @@
+"""The result of `swath train` is a model bundle (best and last) in a run directory, with its curves and evidence."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import swath
+from swath.core.bands import Bands
+from swath.core.errors import DataError, ResourceError
+from swath.core.legend import Legend
+from swath.disk.bundle import Bundle, read_bundle, write_bundle
+from swath.disk.pictures import coloured, publish_png, rgb, side_by_side, stacked
+from swath.disk.project import Project, class_pixels, fit_bands
+from swath.disk.publish import publish, publish_json, publish_text, sweep
+from swath.disk.samples import RasterSamples, Samples, scene_bands
+from swath.disk.store import StoreSamples
+from swath.messages import warn
+from swath.nets import loop
+from swath.nets.augment import AugmentOptions
+from swath.nets.batches import Batches, Scaler, numpy_batch
+from swath.nets.checkpoint import load_checkpoint, save_checkpoint
+from swath.nets.device import choose_device, choose_precision, set_threads
+from swath.nets.losses import build_loss
+from swath.nets.network import class_indices, load_tensors, make_probe, model_card, new_net, numpy_tensors
+from swath.nets.optimisers import DEFAULT_LR, build_optimiser
+from swath.progress import Progress
+from swath.steps.sample import SECTIONS
+
+CHECKPOINT_SECONDS = 60.0
+NEVER_PREDICTED = 3  # evaluations after which a class that is never predicted is warned about
+
+
+@dataclass
+class Task:
+    """What is learnt from: samples of both splits, the fitted bands, and the class pixels of the training split."""
+
+    train: Samples
+    val: Samples
+    bands: Bands
+    bands_of: Callable[[int], Bands]
+    pixels: NDArray[np.int64]
+    source: str
+
+
+@dataclass
+class Session:
+    """A training under way: the files of its run and what it has seen so far."""
+
+    project: Project
+    run: Path
+    task: Task
+    learner: loop.Learner
+    batches: Batches
+    card: dict[str, Any]
+    state: dict[str, Any] = field(default_factory=dict)
+    evidence: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def legend(self) -> Legend:
+        """The class table."""
+        return self.project.legend
+
+
+def train(project: Project, *, resume: bool = False, overwrite: bool = False) -> dict[str, Any]:
+    """The trained bundle: `run`, `bundle`, `bundle_last`, `best` {epoch, step, mean_iou}, `steps`, `seconds`.
+
+    A finished run of the same config is kept as it is. An unfinished one goes on from its checkpoint with `resume`
+    to the result it would have had. Another config's run is refused, naming the keys, without `overwrite`.
+    Raises ConfigError, DataError, ResourceError.
+    """
+    run = project.run_dir
+    done = _existing(project, run, resume=resume, overwrite=overwrite)
+    if done is not None:
+        return done
+    threads = set_threads(project.config.runtime.threads)
+    session = _session(project, run)
+    restored = load_checkpoint(run / "checkpoint", session.learner) if resume else None
+    if restored is None:
+        _begin(session, threads)
+    else:
+        _go_on(session, restored)
+    _publish_settings(project, run)
+    _loop(session)
+    return _finish(session)
+
+
+def _existing(project: Project, run: Path, *, resume: bool, overwrite: bool) -> dict[str, Any] | None:
+    """The result of a finished run of this config, or None where training is to begin or go on."""
+    marker = run / "train.json"
+    resolved = run / "config.resolved.json"
+    if overwrite:
+        for stale in (marker, run / "checkpoint" / "state.json", run / "metrics.jsonl", run / "best" / "card.json",
+                      run / "last" / "card.json"):  # fmt: skip
+            stale.unlink(missing_ok=True)
+        return None
+    if resolved.exists():
+        changed = _changed_keys(json.loads(resolved.read_text()), training_config(project))
+        if changed and (marker.exists() or (run / "checkpoint" / "state.json").exists()):
+            raise ResourceError("run-exists", run, f"was trained with other settings: {', '.join(changed[:6])}",
+                                "add --overwrite to replace it, or set output=DIR")  # fmt: skip
+    if marker.exists():
+        return {**json.loads(marker.read_text()), "run": str(run), "bundle": str(run / "best"),
+                "bundle_last": str(run / "last"), "already_done": True}  # fmt: skip
+    if (run / "checkpoint" / "state.json").exists() and not resume:
+        raise ResourceError("run-unfinished", run, "holds an unfinished training",
+                            "add --resume to go on, or --overwrite to begin anew")  # fmt: skip
+    return None
+
+
+def training_config(project: Project) -> dict[str, Any]:
+    """The sections of the config that decide what is learnt, as plain values."""
+    dumped = project.config.model_dump(mode="json")
+    return {k: dumped[k] for k in ("scenes", "classes", "bands", "labels", "split", "sample", "model", "augment", "train")}
+
+
+def _changed_keys(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    found = []
+    for key in sorted(set(old) | set(new)):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            found += _changed_keys(a, b, f"{prefix}{key}.")
+        elif a != b:
+            found.append(f"{prefix}{key}")
+    return found
+
+
+def _session(project: Project, run: Path) -> Session:
+    spec = project.config.train
+    device = choose_device(project.config.runtime.device)
+    task = _task(project)
+    net = new_net(project.config.model, len(task.bands), project.legend, task.pixels, spec.seed).to(device)
+    if spec.init_from:
+        load_tensors(net, read_bundle(project.path.parent / spec.init_from).tensors(), spec.init_from)
+    weights = loop.class_weight_list(spec.class_weights, project.legend.names, task.pixels)
+    base_lr = spec.lr or DEFAULT_LR[spec.optimizer] if spec.optimizer in DEFAULT_LR else spec.lr or 1e-3
+    options = AugmentOptions.default() if project.config.augment.preset == "default" else AugmentOptions.none()
+    learner = loop.Learner(
+        net=net.train(),
+        optimiser=build_optimiser(spec.optimizer, net, base_lr, spec.weight_decay),
+        loss=build_loss(spec.loss, ignore=project.legend.ignore, class_weights=weights),
+        scaler=Scaler(task.bands_of, device),
+        augmentation=replace(options, **project.config.augment.given()),
+        spec=spec,
+        ignore=project.legend.ignore,
+        device=device,
+        precision=choose_precision(spec.precision, device),
+        base_lr=base_lr,
+    )
+    batches = Batches(
+        task.train, crop=project.crop, batch_size=spec.batch_size, seed=spec.seed, ignore=project.legend.ignore,
+        stride=int(net.stride), sampler=spec.sampler,  # type: ignore[arg-type]
+    )  # fmt: skip
+    run.mkdir(parents=True, exist_ok=True)
+    sweep(run)
+    return Session(project, run, task, learner, batches, _card(project, net, task))
+
+
+def _task(project: Project) -> Task:
+    """The samples of the store, where it was made and is wanted, else of the rasters."""
+    spec, store = project.config.train, project.store_dir
+    made = (store / "card.json").exists()
+    if spec.data == "store" and not made:
+        raise DataError("store-missing", store, "there is no store", "make it: swath sample CONFIG, or set train.data=rasters")
+    if made and spec.data != "rasters":
+        samples = StoreSamples(store, "trn")
+        if samples.card["fingerprint"] != project.fingerprint(*SECTIONS):
+            raise DataError("store-stale", store, "was made with another config or other inputs",
+                            "make it anew: swath sample CONFIG --overwrite, or set train.data=rasters")  # fmt: skip
+        return _store_task(samples, StoreSamples(store, "val"))
+    bands, _ = fit_bands(project)
+    memory = project.config.runtime.memory
+    trained = [i for i in range(len(project.scenes)) if project.region(i, "trn")]
+    pixels = np.sum([class_pixels(project, i) for i in trained], axis=0)
+    return Task(RasterSamples(project, "trn", memory), RasterSamples(project, "val", memory), bands,
+                scene_bands(project, bands), pixels, "rasters")  # fmt: skip
+
+
+def _store_task(train_: StoreSamples, val: StoreSamples) -> Task:
+    bands = Bands.from_dict(train_.card["bands"])
+    per_scene = [replace(bands, gain=tuple(g), offset=tuple(o)) for g, o in train_.card["scene_scaling"]]
+    pixels = np.sum([r["counts"] for r in train_.index], axis=0).astype(np.int64)
+    return Task(train_, val, bands, per_scene.__getitem__, pixels, "store")
+
+
+def _card(project: Project, net: torch.nn.Module, task: Task) -> dict[str, Any]:
+    """The parts of the bundle's card that training does not change."""
+    return {
+        "name": project.path.stem,
+        "model": model_card(project.config.model, net, len(task.bands)),
+        "bands": task.bands.as_dict(),
+        "legend": project.legend.as_dict(),
+        "provenance": {
+            "swath": swath.__version__,
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "config": training_config(project),
+            "inputs": project.fingerprint(*SECTIONS),
+            "training_pixels": task.pixels.tolist(),
+            "threads": torch.get_num_threads(),
+            "device": str(choose_device(project.config.runtime.device)),
+        },
+    }
+
+
+def _begin(session: Session, threads: int) -> None:
+    """Fixes the number of steps and writes the first line of the metrics."""
+    learner, batches, spec = session.learner, session.batches, session.project.config.train
+    measured: list[float] = []
+
+    def measure(limit: float) -> tuple[float, float]:
+        each, spent = loop.measure_step(learner, batches, limit)
+        measured.append(spent)
+        return each, spent
+
+    learner.total = loop.planned_steps(spec, batches.per_epoch, measure)
+    if not session.task.val.places:
+        raise DataError("split-empty", session.project.path, "there is no validation sample", "raise split.val")
+    session.state = {
+        "step": 0, "total": learner.total, "seconds": sum(measured), "threads": threads,
+        "best": None, "since_best": 0, "never": [0] * len(session.legend),
+    }  # fmt: skip
+    (session.run / "metrics.jsonl").unlink(missing_ok=True)
+
+
+def _go_on(session: Session, restored: dict[str, Any]) -> None:
+    """Takes the state of a checkpoint and cuts the metrics back to its step."""
+    session.state = {k: v for k, v in restored.items() if k not in ("tensors", "optimiser_scalars", "evidence")}
+    session.evidence = restored.get("evidence", [])
+    session.learner.total = restored["total"]
+    file = session.run / "metrics.jsonl"
+    if file.exists():
+        lines = [line for line in file.read_text().splitlines() if _step_of(line) <= restored["step"]]
+        publish_text(file, "".join(f"{line}\n" for line in lines))
+
+
+def _step_of(line: str) -> float:
+    """The step of a metrics line; a line cut short by a kill belongs to no step."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError):
+        return float("inf")
+
+
+def _loop(session: Session) -> None:
+    """All remaining steps, with evaluations spread evenly and a checkpoint at each of them and every minute."""
+    state, learner, batches = session.state, session.learner, session.batches
+    total, count = state["total"], session.project.config.train.evaluations
+    due = {round((i + 1) * total / count) for i in range(count)} | {total}
+    saved, losses = time.monotonic(), []
+    patience = session.project.config.train.patience
+    with Progress("train", total, "steps") as progress:
+        progress.advance(state["step"])
+        feed = batches.ahead(state["step"])
+        for step in range(state["step"], total):
+            before = time.monotonic()
+            losses.append(learner.step(next(feed), step))
+            state["seconds"] += time.monotonic() - before
+            state["step"] = step + 1
+            progress.advance(1, f"loss {losses[-1]:.4f}")
+            if step + 1 in due:
+                _evaluate(session, losses)
+                losses = []
+            if step + 1 in due or time.monotonic() - saved > CHECKPOINT_SECONDS:
+                save_checkpoint(session.run / "checkpoint", learner, {**state, "evidence": session.evidence})
+                saved = time.monotonic()
+            if patience and state["since_best"] >= patience:
+                break
+        feed.close()
+
+
+def _evaluate(session: Session, losses: list[float]) -> None:
+    """Scores the validation samples, writes the metrics line and evidence, and publishes the bundles."""
+    learner, state, legend = session.learner, session.state, session.legend
+    started = time.monotonic()
+    with learner.averaged():
+        found = loop.evaluate_samples(learner, session.task.val, len(legend))
+        scores = found.confusion.scores(legend.names, legend.background)
+        epoch = state["step"] / session.batches.per_epoch
+        line = {
+            "step": state["step"], "epoch": round(epoch, 3), "seconds": round(state["seconds"], 2),
+            "train_loss": round(float(np.mean(losses)), 6) if losses else None, "val_loss": round(found.loss, 6),
+            "mean_iou": scores["mean_iou"], "mean_iou_foreground": scores["mean_iou_foreground"],
+            "overall_accuracy": scores["overall_accuracy"],
+            "iou": {k: v["iou"] for k, v in scores["classes"].items()}, "lr": learner.lr(state["step"] - 1),
+            "evaluation_seconds": round(time.monotonic() - started, 2), "waiting_seconds": round(session.batches.waited, 3),
+        }  # fmt: skip
+        _append(session.run / "metrics.jsonl", line)
+        session.evidence.append({
+            "step": state["step"], "input_quantiles": found.input_quantiles,
+            "label_shares": [round(float(c) / max(found.confusion.total, 1), 6) for c in found.confusion.counts.sum(1)],
+            "predicted_shares": loop.predicted_shares(found.confusion),
+        })  # fmt: skip
+        _watch(session, found.confusion)
+        _keep(session, line, scores)
+    publish_json(session.run / "evidence.json", session.evidence)
+
+
+def _watch(session: Session, confusion: Any) -> None:
+    """Warns about classes that are in the labels but were never predicted for some evaluations."""
+
+
+    for i, name in enumerate(session.legend.names):
+        absent = confusion.counts[i].sum() > 0 and confusion.counts[:, i].sum() == 0
+        session.state["never"][i] = session.state["never"][i] + 1 if absent else 0
+        if session.state["never"][i] == NEVER_PREDICTED:
+            warn(f"class '{name}' was not predicted once in {NEVER_PREDICTED} evaluations; "
+                 "see class shares in evidence.json, try train.class_weights=auto or train.loss={ce: 1, dice: 1}")  # fmt: skip
+
+
+def _keep(session: Session, line: dict[str, Any], scores: dict[str, Any]) -> None:
+    """Publishes the last bundle, and the best where the monitored score is better than ever."""
+    state, spec = session.state, session.project.config.train
+    value = -line["val_loss"] if spec.monitor == "loss" else (scores[spec.monitor] or 0.0)
+    better = state["best"] is None or value > state["best"]["value"] + spec.min_delta
+    state["since_best"] = 0 if better else state["since_best"] + 1
+    summary = {"epoch": line["epoch"], "step": line["step"], "mean_iou": line["mean_iou"], "value": value}
+    if better:
+        state["best"] = summary
+        _publish_bundle(session, "best", summary, scores)
+    if state["step"] >= state["total"]:
+        _publish_bundle(session, "last", summary, scores)
+
+
+def _publish_bundle(session: Session, name: str, summary: dict[str, Any], scores: dict[str, Any]) -> Bundle:
+    sample = session.task.val.read(0)
+    stride = int(session.learner.net.stride)  # type: ignore[arg-type]
+    side = max(stride, min(sample.labels.shape[0], 128) // stride * stride)
+    raw, valid = np.array(sample.image[:, :side, :side]), np.array(sample.valid[:side, :side])
+    bands = session.task.bands_of(session.task.val.places[0].scene)
+    probe = make_probe(session.learner.net, raw, valid, bands.scale(raw, valid))
+    card = {**session.card, "training": {**summary, "validation": scores}}
+    return write_bundle(session.run / name, card, numpy_tensors(session.learner.net), probe)
+
+
+def _finish(session: Session) -> dict[str, Any]:
+    state, run = session.state, session.run
+    if not (run / "last" / "card.json").exists():  # stopped early: the last evaluation is the last bundle
+        with session.learner.averaged():
+            found = loop.evaluate_samples(session.learner, session.task.val, len(session.legend))
+            scores = found.confusion.scores(session.legend.names, session.legend.background)
+            summary = {"epoch": state["step"] / session.batches.per_epoch, "step": state["step"], "mean_iou": scores["mean_iou"]}
+            _publish_bundle(session, "last", summary, scores)
+    publish_json(run / "evidence.json", session.evidence)
+    picture(session)
+    curves(run)
+    result = {
+        "best": {k: state["best"][k] for k in ("epoch", "step", "mean_iou")},
+        "steps": state["step"],
+        "seconds": round(state["seconds"], 2),
+        "seconds_waiting_for_data": round(session.batches.waited, 2),
+        "data": session.task.source,
+        "machine": {"python": platform.python_version(), "threads": torch.get_num_threads()},
+    }
+    publish_json(run / "train.json", result)
+    return {"run": str(run), "bundle": str(run / "best"), "bundle_last": str(run / "last"), **result, "already_done": False}
+
+
+def picture(session: Session, count: int = 4) -> Path:
+    """The published `validation.png`: image, label and prediction of the best bundle, one row per sample."""
+    learner, val = session.learner, session.task.val
+    load_tensors(learner.net, read_bundle(session.run / "best").tensors(), session.run / "best")
+    learner.net.eval()
+    rows = []
+    stride = int(learner.net.stride)  # type: ignore[arg-type]
+    for i in np.linspace(0, len(val.places) - 1, min(count, len(val.places))).astype(int):
+        parts = numpy_batch(val.read(int(i)))
+        x = learner.scaler(parts["image"], parts["valid"], [val.places[i].scene])
+        h, w = x.shape[2:]
+        x = torch.nn.functional.pad(x, (0, -w % stride, 0, -h % stride))
+        with torch.inference_mode():
+            predicted = class_indices(learner.net(x)[:, :, :h, :w].float())[0].cpu().numpy()
+        image = rgb(parts["image"][0].numpy(), parts["valid"][0].numpy(), session.task.bands.names)
+        labels = coloured(parts["labels"][0].numpy(), session.legend)
+        rows.append(side_by_side([image, labels, coloured(predicted, session.legend)]))
+    return publish_png(session.run / "validation.png", stacked(rows))
+
+
+def curves(run: Path) -> Path:
+    """The published `curves.png`: losses and mean IoU over the steps."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    steps = [line["step"] for line in lines]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    for key, name in (("train_loss", "training"), ("val_loss", "validation")):
+        left.plot(steps, [line[key] for line in lines], marker=".", label=name)
+    left.set(xlabel="step", ylabel="loss")
+    left.legend()
+    for name in lines[-1]["iou"]:
+        right.plot(steps, [line["iou"][name] for line in lines], linewidth=1, alpha=0.6, label=name)
+    right.plot(steps, [line["mean_iou"] for line in lines], color="black", marker=".", label="mean")
+    right.set(xlabel="step", ylabel="validation IoU", ylim=(0, 1))
+    right.legend(fontsize="small")
+    try:
+        return publish(run / "curves.png", lambda part: figure.savefig(part, dpi=110))
+    finally:
+        plt.close(figure)
+
+
+def _publish_settings(project: Project, run: Path) -> None:
+    publish_json(run / "config.resolved.json", training_config(project))
+    rows = [{"key": k, "value": _plain(v), "because": why} for k, v, why in project.settle()]
+    publish_json(run / "settings.json", rows)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _append(file: Path, line: dict[str, Any]) -> None:
+    """Appends one line of JSON; a line cut short by a kill is dropped when the run goes on."""
+    with file.open("a") as log:  # append-only log, not a published output
+        log.write(json.dumps(line) + "\n")
+
+

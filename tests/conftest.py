@@ -1,0 +1,127 @@
+"""Factories of small rasters and vectors, the real data where it is present, and hypothesis without a clock."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyogrio.raw
+import pytest
+import rasterio
+import shapely
+from affine import Affine
+from hypothesis import settings
+from numpy.typing import NDArray
+
+ROOT = Path(__file__).parents[1]
+UTM = "EPSG:32618"
+CORNER = Affine(0.5, 0.0, 583_000.0, 0.0, -0.5, 4_507_000.0)  # half-metre pixels, north up
+
+settings.register_profile("swath", deadline=None, database=None, max_examples=100)
+settings.load_profile("swath")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Rasters without georeference are legal inputs: their warning is no failure."""
+    config.addinivalue_line("filterwarnings", "ignore::rasterio.errors.NotGeoreferencedWarning")
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real data (`SWATH_TEST_DATA`, else `../shared/data` beside the project)."""
+    folder = Path(os.environ.get("SWATH_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not (folder / "massachusetts").is_dir():
+        pytest.skip(f"no real data in {folder}: set SWATH_TEST_DATA")
+    return folder
+
+
+@pytest.fixture
+def make_raster(tmp_path: Path) -> Callable[..., Path]:
+    """`make_raster(path, array, ...)` writes a GeoTIFF of (C, H, W) or (H, W) and returns its path.
+
+    A relative `path` lies in `tmp_path`. Further keywords are GDAL creation options (`tiled=True`, `compress=...`).
+    """
+
+    def make(
+        path: str | Path,
+        array: NDArray[Any],
+        *,
+        crs: str | None = UTM,
+        transform: Affine | None = CORNER,
+        nodata: float | None = None,
+        descriptions: Sequence[str] | None = None,
+        dtype: str | None = None,
+        colorinterp: Sequence[Any] | None = None,
+        **options: Any,
+    ) -> Path:
+        target = tmp_path / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        bands = np.asarray(array, dtype)
+        bands = bands[None] if bands.ndim == 2 else bands
+        count, height, width = bands.shape
+        profile = {"driver": "GTiff", "count": count, "height": height, "width": width, "dtype": bands.dtype, **options}
+        if transform is not None:
+            profile["transform"] = transform
+        with rasterio.open(target, "w", crs=crs, nodata=nodata, **profile) as sink:
+            sink.write(bands)
+            if descriptions:
+                sink.descriptions = tuple(descriptions)
+            if colorinterp:
+                sink.colorinterp = tuple(colorinterp)
+        return target
+
+    return make
+
+
+@pytest.fixture
+def make_vector(tmp_path: Path) -> Callable[..., Path]:
+    """`make_vector(path, geometries, fields, ...)` writes a vector file and returns its path.
+
+    A relative `path` lies in `tmp_path`; the driver follows the suffix; None stands for a null geometry, and
+    `geometries=None` for a table without geometry.
+    """
+    drivers = {".gpkg": "GPKG", ".geojson": "GeoJSON", ".shp": "ESRI Shapefile", ".fgb": "FlatGeobuf"}
+
+    def make(
+        path: str | Path,
+        geometries: Sequence[shapely.Geometry | None] | None,
+        fields: Mapping[str, Sequence[Any]] | None = None,
+        crs: str | None = UTM,
+        layer: str | None = None,
+        *,
+        geometry_type: str = "Unknown",
+        append: bool = False,
+    ) -> Path:
+        target = tmp_path / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        columns = {name: np.asarray(values) for name, values in (fields or {}).items()}
+        texts = {n: v.astype(object) if v.dtype.kind == "U" else v for n, v in columns.items()}
+        pyogrio.raw.write(
+            target,
+            geometry=None if geometries is None else shapely.to_wkb(np.array(geometries, object)),
+            field_data=list(texts.values()),
+            fields=list(texts),
+            crs=crs,
+            layer=layer or target.stem,
+            driver=drivers[target.suffix],
+            geometry_type=None if geometries is None else geometry_type,
+            append=append,
+        )
+        return target
+
+    return make
+
+
+@pytest.fixture
+def fingerprint() -> Callable[[Path], dict[str, str]]:
+    """`fingerprint(folder)` is the sha256 of every file in it: equal before and after means untouched, no sidecar."""
+
+    def of(folder: Path) -> dict[str, str]:
+        files = sorted(p for p in folder.rglob("*") if p.is_file())
+        return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+    return of
