@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -100,17 +101,19 @@ def make_vector(tmp_path: Path) -> Callable[..., Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         columns = {name: np.asarray(values) for name, values in (fields or {}).items()}
         texts = {n: v.astype(object) if v.dtype.kind == "U" else v for n, v in columns.items()}
-        pyogrio.raw.write(
-            target,
-            geometry=None if geometries is None else shapely.to_wkb(np.array(geometries, object)),
-            field_data=list(texts.values()),
-            fields=list(texts),
-            crs=crs,
-            layer=layer or target.stem,
-            driver=drivers[target.suffix],
-            geometry_type=None if geometries is None else geometry_type,
-            append=append,
-        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="'crs' was not provided")
+            pyogrio.raw.write(
+                target,
+                geometry=None if geometries is None else shapely.to_wkb(np.array(geometries, object)),
+                field_data=list(texts.values()),
+                fields=list(texts),
+                crs=crs,
+                layer=layer or target.stem,
+                driver=drivers[target.suffix],
+                geometry_type=None if geometries is None else geometry_type,
+                append=append,
+            )
         return target
 
     return make

@@ -21,7 +21,7 @@ from swath.core.errors import ResourceError
 from swath.core.outlines import Corners, Ints, Rings, find_corners, trace
 
 NO_CONFIDENCE = 255
-POOL_BYTES, TRACE_BYTES = 40, 220  # memory per corner: of open regions, and of a region that is being written
+POOL_BYTES, TRACE_BYTES = 40, 240  # memory per corner: of open regions, and of a region that is being written
 
 
 @dataclass(frozen=True)

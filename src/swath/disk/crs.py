@@ -34,8 +34,12 @@ def crs_name(definition: str | None) -> str | None:
 
 @lru_cache(maxsize=256)
 def transformer(source: str, target: str) -> Transformer:
-    """The transformation of (x, y) from one CRS to another."""
-    return Transformer.from_crs(parse_crs(source), parse_crs(target), always_xy=True)
+    """The transformation of (x, y) from one CRS to another. Raises DataError where there is none."""
+    try:
+        return Transformer.from_crs(parse_crs(source), parse_crs(target), always_xy=True)
+    except ProjError as e:
+        names = f"{crs_name(source)} cannot be transformed into {crs_name(target)}"
+        raise DataError("crs-apart", "CRS", names, "assign the right coordinate systems") from e
 
 
 def same_place(source: str, target: str, bounds: Bounds, tolerance: float) -> bool:
@@ -50,7 +54,7 @@ def same_place(source: str, target: str, bounds: Bounds, tolerance: float) -> bo
     ys = np.array([bottom, top, top, bottom, (bottom + top) / 2])
     try:
         x, y = transformer(source, target).transform(xs, ys, errcheck=True)
-    except ProjError:
+    except (ProjError, DataError):
         return False
     return bool(np.isfinite(x).all() and np.max(np.abs(x - xs)) <= tolerance and np.max(np.abs(y - ys)) <= tolerance)
 

@@ -53,14 +53,12 @@ def write_polygons(path: Path, batches: Iterable[Polygons], crs: str | None, nam
     """The counts of the layer "polygons" written to a new GeoPackage; `name` gives the class name of an id.
 
     Fields: `class` (id), `name`, `area_m2`, `pixels`, `confidence` (0..1); unknown areas and confidences are null.
-    Raises ResourceError where it cannot be written.
     """
     written = Written()
-    with _explained(path):
-        _append(path, _nothing(), crs, name, first=True)
-        for batch in batches:
-            written.add(batch)
-            _append(path, batch, crs, name, first=False)
+    _append(path, _nothing(), crs, name, first=True)
+    for batch in batches:
+        written.add(batch)
+        _append(path, batch, crs, name, first=False)
     return written
 
 
@@ -72,7 +70,7 @@ def add_style(path: Path, classes: Sequence[ClassEntry], description: str) -> No
         "description": "class colours", "owner": "", "ui": None, "update_time": NO_CLOCK,
     }  # fmt: skip
     marks = ", ".join("?" * len(row))
-    with _explained(path), closing(sqlite3.connect(path)) as db, db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute(_STYLES)
         db.execute(f"INSERT INTO layer_styles ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))
         db.execute("INSERT INTO gpkg_contents (table_name, data_type, identifier) "
@@ -86,11 +84,10 @@ def check_polygons(path: Path, written: Written, target: Path) -> None:
     """Nothing, or DataError where the file at `path` does not hold what was written; `target` is its final name."""
     from pyogrio import read_info
 
-    with _explained(target):
-        features = int(read_info(path, layer=LAYER, force_feature_count=True)["features"])
-        with closing(sqlite3.connect(path.absolute().as_uri() + "?mode=ro", uri=True)) as db:
-            sound = db.execute("PRAGMA integrity_check").fetchone()[0]
-            pixels, area = db.execute(f"SELECT total(pixels), total(area_m2) FROM {LAYER}").fetchone()
+    features = int(read_info(path, layer=LAYER, force_feature_count=True)["features"])
+    with closing(sqlite3.connect(path.absolute().as_uri() + "?mode=ro", uri=True)) as db:
+        sound = db.execute("PRAGMA integrity_check").fetchone()[0]
+        pixels, area = db.execute(f"SELECT total(pixels), total(area_m2) FROM {LAYER}").fetchone()
     expected = (sum(written.polygons.values()), sum(written.pixels.values()), sum(written.area_m2.values()))
     same = features == expected[0] and pixels == expected[1] and math.isclose(area, expected[2], rel_tol=1e-9)
     if sound != "ok" or not same:
@@ -158,13 +155,13 @@ def _nothing() -> Polygons:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Failures of GDAL and SQLite in writing, told as ResourceError."""
+def write_explained(target: Path) -> Iterator[None]:
+    """Failures of GDAL and SQLite in writing and reading back, told as a ResourceError that names the target."""
     from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
 
     try:
         yield
     except (DataSourceError, DataLayerError, FeatureError, sqlite3.Error) as e:
         text = " ".join(str(e).split())[:200]
-        raise ResourceError("write-failed", path, f"cannot be written ({text})",
+        raise ResourceError("write-failed", target, f"cannot be written ({text})",
                             "free some space, or choose another output directory") from e

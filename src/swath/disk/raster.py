@@ -138,7 +138,9 @@ class RasterReader:
         try:
             pixels = source.read(list(self.indexes), window=box, out_dtype=self.info.dtype)
             valid = valid_pixels(pixels, self.rule, self.nodata)
-            if (self.info.alpha or self.info.masked) and self.rule != "none":
+            if self.info.alpha and self.rule != "none":  # not GDAL's mask: a nodata tag shadows the alpha band there
+                valid &= source.read(self.info.alpha, window=box) > 0
+            elif self.info.masked and self.rule != "none":
                 valid &= source.read_masks(1, window=box) > 0
         except RasterioError as e:
             cause = str(e.__cause__ or e).strip()

@@ -80,6 +80,9 @@ def read_features(
     info = vector_info(path, layer)
     if field is not None and field not in info.fields:
         raise DataError("field-missing", f"{path}", f"has no field '{field}'", did_you_mean(field, info.fields))
+    if info.geometry is None:
+        raise DataError("vector-no-geometry", path, f"layer '{info.layer}' holds no geometries",
+                        f"name another layer; layers are {', '.join(info.layers)}")  # fmt: skip
     from pyogrio.errors import DataLayerError, DataSourceError
     from pyogrio.raw import read
 
@@ -114,9 +117,16 @@ def features_on_grid(
         found = read_features(path, layer=layer, field=field, bounds=grid.bounds)
         return Features(found.geometry, found.fids, found.values, grid.crs)
     parse_crs(own, str(path))
-    box = transform_bounds(grid.bounds, grid.crs, own)
-    found = read_features(path, layer=layer, field=field, bounds=box if np.isfinite(box).all() else None)
-    return Features(_projected(found.geometry, own, grid.crs), found.fids, found.values, grid.crs)
+    near = _surroundings(transform_bounds(grid.bounds, grid.crs, own))
+    found = read_features(path, layer=layer, field=field, bounds=None if near is None else near.bounds)
+    near_ones = found if near is None else _cut(found, near)
+    moved = _projected(near_ones.geometry, own, grid.crs)
+    lost = near_ones.fids[np.isinf(shapely.bounds(moved)).any(1)]
+    if len(lost):
+        shown = ", ".join(str(f) for f in lost[:8])
+        raise DataError("geometry-beyond", path, f"features (ids {shown}) reach to where {crs_name(grid.crs)} ends",
+                        "cut them to the surroundings of the image: ogr2ogr -clipsrc")  # fmt: skip
+    return Features(moved, near_ones.fids, near_ones.values, grid.crs)
 
 
 def repaired(features: Features, policy: str, path: str | Path, events: Events) -> Features:
@@ -140,6 +150,29 @@ def repaired(features: Features, policy: str, path: str | Path, events: Events) 
         geometry[bad] = shapely.make_valid(geometry[bad])
     values = None if features.values is None else features.values[usable]
     return Features(geometry[usable], features.fids[usable], values, features.crs)
+
+
+def _surroundings(bounds: Bounds) -> Any:
+    """The box around a grid, three times as wide and tall, in two parts across the date line; None if it has no end."""
+    if not np.isfinite(bounds).all():
+        return None
+    left, bottom, right, top = bounds
+    wide, tall = (right - left) if left <= right else (right - left + 360), top - bottom
+    low, high = bottom - tall, top + tall
+    if left <= right:
+        return shapely.box(left - wide, low, right + wide, high)
+    return shapely.MultiPolygon([shapely.box(left - wide, low, 180, high), shapely.box(-180, low, right + wide, high)])
+
+
+def _cut(features: Features, near: Any) -> Features:
+    """The features with the valid geometries cut to what is near: far vertices may have no place in another system."""
+    shapely.prepare(near)
+    geometry = features.geometry.copy()
+    far = shapely.is_valid(geometry) & ~shapely.covered_by(geometry, near)
+    geometry[far] = shapely.intersection(geometry[far], near)
+    keep = ~far | ~shapely.is_empty(geometry)
+    values = None if features.values is None else features.values[keep]
+    return Features(geometry[keep], features.fids[keep], values, features.crs)
 
 
 def _projected(geometry: NDArray[Any], source: str, target: str) -> NDArray[Any]:

@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from swath.config import PredictSpec
+from swath.core.errors import ConfigError
 from swath.core.stitch import Rows
 from swath.core.windows import up
 from swath.disk.raster import RasterReader
-from swath.engines.predictor import Predictor
+from swath.engines.predictor import Predictor, TorchPredictor
+from swath.engines.rowgraph import RowGraph, Untraceable, trace_rows
+from swath.engines.rows import plan_rows, run_rows
 from swath.engines.tiles import TilePlan, run_tiles
 
 ACTIVATION_BYTES = 600  # per pixel of a tile: about two float32 layers of 64 channels at full resolution, measured
@@ -30,8 +33,47 @@ class Choice:
 
 
 def choose(reader: RasterReader, predictor: Predictor, spec: PredictSpec) -> Choice:
-    """The executor for a raster by the config's `predict` section."""
-    return choose_tiles(reader, predictor, spec)
+    """The executor for a raster by the config's `predict` section.
+
+    `auto` is row streaming where the network can be traced and its margin is to be exact; else tiles, with the reason.
+    Raises ConfigError where `rows` is asked for and cannot be done.
+    """
+    if spec.executor == "tiles":
+        return choose_tiles(reader, predictor, spec)
+    graph, obstacle = streamable(predictor, spec)
+    if graph is not None:
+        return choose_rows(reader, predictor, graph, spec)
+    if spec.executor == "rows":
+        raise ConfigError("rows-impossible", "predict.executor", obstacle, "use predict.executor=tiles")
+    return choose_tiles(reader, predictor, spec, obstacle)
+
+
+def streamable(predictor: Predictor, spec: PredictSpec) -> tuple[RowGraph | None, str]:
+    """The traced network, or None with what stands in the way of streaming rows."""
+    if not isinstance(predictor, TorchPredictor):
+        return None, f"the {predictor.backend} engine has no graph to walk"
+    if predictor.radius is None:
+        return None, "the network sees the whole image: tiles are blended"
+    if spec.executor == "auto" and (spec.margin != "exact" or spec.tile != "auto"):
+        return None, "a tile or a margin was asked for"
+    try:
+        return trace_rows(predictor.net, predictor.stride, len(predictor.bands)), ""
+    except Untraceable as e:
+        return None, f"rows cannot be streamed through {e.layer}: {e.reason}"
+
+
+def choose_rows(reader: RasterReader, predictor: TorchPredictor, graph: RowGraph, spec: PredictSpec) -> Choice:
+    """Row streaming with a strip and bands of columns that fit into the memory."""
+    height, width = reader.grid.shape
+    strip = None if spec.strip == "auto" else spec.strip
+    plan = plan_rows(graph, height, width, stride=predictor.stride, memory=spec.memory, strip=strip)
+    bands = plan.bands(height, width, predictor.stride)
+    computed = sum(b.read.area for b in bands)
+    return Choice(
+        "rows", lambda advance: run_rows(reader, predictor, graph, plan, advance),
+        sum(-(-b.read.height // plan.strip) for b in bands), plan.margin if len(bands) > 1 else 0, True,
+        computed / (height * width), f"strips of {plan.strip} rows in {len(bands)} bands of columns",
+    )  # fmt: skip
 
 
 def choose_tiles(reader: RasterReader, predictor: Predictor, spec: PredictSpec, because: str = "") -> Choice:

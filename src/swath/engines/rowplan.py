@@ -29,14 +29,16 @@ class RowPlan:
     Raises ValueError where the network can not be applied to an image of that size.
     """
 
-    def __init__(self, nodes: Sequence[Node], height: int, width: int) -> None:
+    def __init__(self, nodes: Sequence[Node], height: int, width: int, part: int) -> None:
         self.nodes = nodes
         self.heights = extents(nodes, height, "rows")
         self.widths = extents(nodes, width, "columns")
         self.done = [0] * len(nodes)  # rows computed so far
         self.readers: list[list[int]] = [[] for _ in nodes]
         self._read = [0] * len(nodes)  # the first input row that the node still reads
+        self.line = [n.channels * w * n.dtype.itemsize for n, w in zip(nodes, self.widths, strict=True)]
         self._least = [self._least_rows(node) for node in nodes]
+        self._most = [self._most_rows(position, part) for position in range(len(nodes))]
         for position, node in enumerate(nodes):
             for source in dict.fromkeys(node.inputs):
                 self.readers[source].append(position)
@@ -44,10 +46,14 @@ class RowPlan:
     def advance(self, rows: int) -> Iterator[Step]:
         """The steps after `rows` more rows of the image; each must be carried out before the next is taken."""
         self.done[0] += rows
-        for position in range(1, len(self.nodes)):
-            step = self._step(position)
-            if step:
-                yield step
+        active = True
+        while active:
+            active = False
+            for position in range(1, len(self.nodes)):
+                step = self._step(position)
+                if step:
+                    active = True
+                    yield step
 
     def kept(self, position: int) -> int:
         """The first row of a node that another still reads; the number of its rows so far where none does."""
@@ -67,6 +73,8 @@ class RowPlan:
         stop = self._ready(node, position)
         if stop <= start:
             return None
+        pieces = -(-(stop - start) // self._most[position])
+        stop = start + -(-(stop - start) // pieces)
         reach, below = node.operation.rows, self.heights[node.inputs[0]]
         first, last = reach.span(start, stop)
         if node.operation.fill is None:
@@ -91,6 +99,13 @@ class RowPlan:
         source, reach = node.inputs[0], node.operation.rows
         inputs = -(-node.operation.least // (self.widths[source] * self.nodes[source].channels))
         return max(1, -(-((inputs - 1) * reach.up - reach.last + reach.first) // reach.down) + 1)
+
+
+    def _most_rows(self, position: int, part: int) -> int:
+        node, widest = self.nodes[position], self.line[position]
+        for source in node.inputs:
+            widest = max(widest, self.line[source] * self.heights[source] // self.heights[position])
+        return max(part // widest, 2 * self._least[position] - 1)
 
 
 def extents(nodes: Sequence[Node], size: int, axis: str) -> list[int]:

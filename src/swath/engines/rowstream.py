@@ -29,11 +29,12 @@ class RowStream:
     Raises ValueError where the network cannot be applied to that height.
     """
 
-    def __init__(self, graph: RowGraph, height: int, strip: int | None = None) -> None:
+    def __init__(self, graph: RowGraph, height: int, strip: int | None = None, part: int = 16 << 20) -> None:
         extents(graph.nodes, height, "rows")
         self.graph = graph
         self.height = height
         self.strip = strip
+        self.part = part
         self._plan: RowPlan | None = None
         self._waiting = 0
         self._buffers = [Rows() for _ in graph.nodes]
@@ -74,7 +75,7 @@ class RowStream:
         if done + rows.shape[2] > self.height:
             raise ValueError(f"{rows.shape[2]} more rows after {done} of {self.height}")
         if self._plan is None:
-            self._plan = RowPlan(self.graph.nodes, self.height, rows.shape[3])
+            self._plan = RowPlan(self.graph.nodes, self.height, rows.shape[3], self.part)
         if rows.shape[3] != self._plan.widths[0]:
             raise ValueError(f"rows are {rows.shape[3]} columns wide, those before {self._plan.widths[0]}")
         return self._plan

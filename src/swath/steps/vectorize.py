@@ -17,7 +17,7 @@ from swath.config import VectorizeSpec
 from swath.core.errors import ConfigError, DataError, ResourceError
 from swath.core.legend import ClassEntry, Legend, palette
 from swath.disk.crs import metres_per_pixel
-from swath.disk.geopackage import Written, add_style, check_polygons, write_polygons
+from swath.disk.geopackage import Written, add_style, check_polygons, write_explained, write_polygons
 from swath.disk.maps import read_map_info
 from swath.disk.polygons import Polygons, class_raster, confidence_raster, map_polygons
 from swath.disk.publish import publish, sweep
@@ -95,7 +95,8 @@ def vectorize(
         add_style(part, plan.classes(set(written.polygons)), _description(plan))
         done.append(written)
 
-    publish(target, write, verify=lambda part: check_polygons(part, done[-1], target))
+    with write_explained(target):
+        publish(target, write, verify=lambda part: check_polygons(part, done[-1], target))
     return {
         "classes": _summary(plan, done[-1]),
         "vectors": str(target),
