@@ -35,8 +35,8 @@ def densified(place: Grid, cols: tuple[int, int], rows: tuple[int, int]) -> floa
     u = np.concatenate([s, n + 1, 1 - s, n]) * (cols[1] - cols[0]) + cols[0]
     v = np.concatenate([n, s, n + 1, 1 - s]) * (rows[1] - rows[0]) + rows[0]
     x, y = place.transform @ (u, v)
-    geodetic = CRS(place.crs).geodetic_crs
-    return abs(WGS84.polygon_area_perimeter(*Transformer.from_crs(place.crs, geodetic, always_xy=True).transform(x, y))[0])
+    to_degrees = Transformer.from_crs(place.crs, CRS(place.crs).geodetic_crs, always_xy=True)
+    return abs(WGS84.polygon_area_perimeter(*to_degrees.transform(x, y))[0])
 
 
 PLACES = [

@@ -36,12 +36,12 @@ class Stitcher:
     """A rolling band of rows in which weighted tiles are averaged.
 
     Tiles come ordered by their first row. `add` puts one in; `finished(before)` gives the rows above `before` that no
-    later tile will touch. The band is as tall as the tallest tile, so memory grows with width only.
+    later tile will touch; the first row is `start`. The band is as tall as the tallest tile, so memory grows with width only.
     """
 
-    def __init__(self, height: int, width: int) -> None:
+    def __init__(self, height: int, width: int, start: int = 0) -> None:
         self.height, self.width = height, width
-        self.start = 0
+        self.start = start
         self.sums: Scores | None = None
         self.weights: NDArray[np.float32] | None = None
 

@@ -163,5 +163,6 @@ def write_explained(target: Path) -> Iterator[None]:
         yield
     except (DataSourceError, DataLayerError, FeatureError, sqlite3.Error) as e:
         text = " ".join(str(e).split())[:200]
-        raise ResourceError("write-failed", target, f"cannot be written ({text})",
-                            "free some space, or choose another output directory") from e
+        raise ResourceError(
+            "write-failed", target, f"cannot be written ({text})", "free some space, or choose another output directory"
+        ) from e

@@ -109,14 +109,15 @@ class RasterLabels:
         inside = window.clip(*self.grid.shape)
         out = np.full(window.shape, self.legend.ignore, self.legend.index_dtype)
         if inside.area:
-            values = self._values(inside)
-            found = self._from_colours(values) if self.coloured else self._from_values(values)
+            values, covered = self._values(inside)
+            found = self._from_colours(values) if self.coloured else self._from_values(values, covered)
+            found[~covered] = self.legend.ignore
             out[inside.slices(window)] = found
         return out
 
-    def _from_values(self, values: NDArray[Any]) -> NDArray[Any]:
+    def _from_values(self, values: NDArray[Any], covered: NDArray[np.bool_]) -> NDArray[Any]:
         band = values[0]
-        empty = np.isnan(band) if band.dtype.kind == "f" else np.zeros(band.shape, bool)
+        empty = np.isnan(band) | ~covered if band.dtype.kind == "f" else ~covered
         if self.nodata is not None and not self.nodata_is_class:
             empty |= band == self.nodata
         out = np.full(band.shape, self.legend.ignore, self.legend.index_dtype)
@@ -137,10 +138,16 @@ class RasterLabels:
             raise unknown_values(unknown, self.path, self.legend)
         return out
 
-    def _values(self, window: Window) -> NDArray[Any]:
+    def _values(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """The raw values (C, h, w) and where the label raster has any (h, w): a warped one may end inside the image."""
         box = RioWindow(window.col, window.row, window.width, window.height)
+        handle = self._handle()
         try:
-            return self._handle().read([1, 2, 3] if self.coloured else [1], window=box)
+            values = handle.read([1, 2, 3] if self.coloured else [1], window=box)
+            covered = np.ones(window.shape, bool)
+            if self.warp:
+                covered = handle.read(self.info.alpha or handle.count, window=box) > 0
+            return values, covered
         except raster.RasterioError as e:
             cause = str(e.__cause__ or e)
             raise DataError("raster-corrupt", self.path, f"cannot be read ({cause})", "replace the file") from e
@@ -152,10 +159,11 @@ class RasterLabels:
         return self._handles.source
 
     def _warped(self, source: Any) -> Any:
-        options: dict[str, Any] = {} if self.nodata is not None else {"nodata": self.legend.nodata}
+        """The source on the image's grid, with an alpha band that tells what it covers; no nodata tag is applied."""
         grid = self.grid
         return WarpedVRT(source, crs=grid.crs, transform=grid.transform, height=grid.height, width=grid.width,
-                         resampling=Resampling.nearest, **options)  # fmt: skip
+                         resampling=Resampling.nearest, src_nodata=None, nodata=None,
+                         add_alpha=self.info.alpha is None)  # fmt: skip
 
 
 class InsideArea:
@@ -254,8 +262,16 @@ def _burn_order(
     if spec.priority != "id":
         assert scene.labels is not None
         ranks = vector.features_on_grid(scene.labels, grid, layer=scene.layer or spec.layer, field=spec.priority)
-        rank = dict(zip(ranks.fids.tolist(), (ranks.values if ranks.values is not None else []), strict=False))
-        return np.array(sorted(range(len(features)), key=lambda i: (rank[features.fids[i]], i)), np.int64)
+        assert ranks.values is not None
+        rank = dict(zip(ranks.fids.tolist(), ranks.values.tolist(), strict=True))
+
+        def above(i: int) -> tuple[bool, Any, int]:
+            """A missing rank (None or NaN) lies below all others."""
+            value = rank[features.fids[i]]
+            known = value is not None and value == value
+            return known, value if known else 0, i
+
+        return np.array(sorted(range(len(features)), key=above), np.int64)
     ids = np.array([*legend.ids], np.int64)
     keys = [ids[i] if i < len(legend) else -1 for i in indices]
     return np.argsort(np.array(keys, np.int64), kind="stable")

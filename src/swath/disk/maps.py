@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from rasterio.shutil import copy as rio_copy
 from rasterio.windows import Window as RioWindow
 
-from swath.core.errors import DataError
+from swath.core.errors import DataError, ResourceError
 from swath.core.grid import Grid
 from swath.core.legend import Legend
 from swath.core.stitch import Rows
+from swath.core.windows import Window
 from swath.disk import raster
 from swath.disk.publish import part_name, publish
+from swath.disk.spool import Spool
 
 BLOCK = 512
 PREFIX = "SWATH_"  # of the tags in the default domain: the COG driver copies no other
@@ -76,60 +78,73 @@ def best_class(scores: NDArray[np.float32]) -> NDArray[np.uint16]:
 
 
 class RasterSink:
-    """A tiled temporary GeoTIFF that takes bands of rows in any order of columns; `finish` publishes it as a COG."""
+    """Takes finished rows into a spool that survives a kill; `finish` publishes them as a COG, verified.
 
-    def __init__(self, target: Path, grid: Grid, product: Product, legend: Legend, tags: dict[str, Any]) -> None:
+    `key` names the job: a spool of the same key is gone on with, `stops` says from where.
+    """
+
+    def __init__(
+        self, target: Path, grid: Grid, product: Product, legend: Legend, tags: dict[str, Any], key: str = ""
+    ) -> None:
         self.target, self.grid, self.product, self.legend, self.tags = target, grid, product, legend, tags
-        target.parent.mkdir(parents=True, exist_ok=True)
         self.part = part_name(target)
-        self.crcs: dict[tuple[int, int, int, int], int] = {}
-        self._pending: dict[int, list[NDArray[Any]]] = {}
-        self._starts: dict[int, int] = {}
-        compact = {"compress": "deflate", "zlevel": 1}
-        self.file = rasterio.open(
-            self.part, "w", driver="GTiff", height=grid.height, width=grid.width, count=product.bands,
-            dtype=product.dtype, crs=grid.crs, transform=grid.transform, nodata=product.nodata, tiled=True,
-            blockxsize=BLOCK, blockysize=BLOCK, bigtiff="IF_SAFER", num_threads=2, **compact,
-        )  # fmt: skip
-        self._describe()
+        self._pending: dict[int, NDArray[Any]] = {}
+        self._stops: dict[int, int] = {}
+        self.spool = Spool(target.with_name(f".{target.stem}.spool"), key, product.bands, product.dtype)
+
+    def resume(self, stops: dict[int, int]) -> None:
+        """Goes on after `stops` (first column of a band -> first row not done): what is stored beyond is dropped."""
+        self.spool.cut(stops)
+        self._stops = self.spool.stops()
 
     def write(self, rows: Rows) -> None:
-        """Takes finished rows; they reach the file in whole rows of blocks."""
-        made = self.product.make(rows)
-        col = rows.col
-        self._starts.setdefault(col, rows.start)
-        self._pending.setdefault(col, []).append(made)
-        held = sum(a.shape[1] for a in self._pending[col])
-        end = self._starts[col] + held
+        """Takes finished rows of a band of columns, in order; those stored before are passed over."""
+        col, skip = rows.col, max(0, self._stops.get(rows.col, 0) - rows.start)
+        if skip >= rows.scores.shape[1]:
+            return
+        made = self.product.make(rows)[:, skip:]
+        held = self._pending.get(col)
+        self._pending[col] = made if held is None else np.concatenate([held, made], axis=1)
+        start = self._stops.get(col, 0)
+        end = start + self._pending[col].shape[1]
         whole = end if end >= self.grid.height else end // BLOCK * BLOCK
-        if whole > self._starts[col]:
-            self._flush(col, whole - self._starts[col])
+        for row in range(start, whole, BLOCK):
+            self._store(col, min(BLOCK, whole - row))
 
-    def _flush(self, col: int, count: int) -> None:
-        joined = np.concatenate(self._pending[col], axis=1)
-        ready, rest = joined[:, :count], joined[:, count:]
-        start = self._starts[col]
-        for row in range(0, count, BLOCK):
-            strip = np.ascontiguousarray(ready[:, row : row + BLOCK])
-            box = (start + row, col, strip.shape[1], strip.shape[2])
-            self.crcs[box] = zlib.crc32(strip)
-            self.file.write(strip, window=RioWindow(box[1], box[0], box[3], box[2]))
-        self._pending[col], self._starts[col] = [rest], start + count
+    def _store(self, col: int, count: int) -> None:
+        row = self._stops.get(col, 0)
+        ready, self._pending[col] = np.split(self._pending[col], [count], axis=1)
+        self.spool.append(Window(row, col, count, ready.shape[2]), ready)
+        self._stops[col] = row + count
 
     def finish(self) -> Path:
-        """The published COG: pixels compared with what was written, overviews not empty, GDAL metadata in place."""
-        self.file.close()
+        """The published COG: pixels compared with what was computed, description in place."""
         try:
+            self._to_tiles()
             self._compare(self.part)
             publish(self.target, self._to_cog, verify=self._verify)
         finally:
             self.part.unlink(missing_ok=True)
+        self.spool.close(remove=True)
         return self.target
 
-    def discard(self) -> None:
-        """Leaves nothing behind."""
-        self.file.close()
+    def _to_tiles(self) -> None:
+        """Writes the spool into a tiled temporary, which the COG driver needs for its overviews."""
+        grid, product = self.grid, self.product
+        with rasterio.open(
+            self.part, "w", driver="GTiff", height=grid.height, width=grid.width, count=product.bands,
+            dtype=product.dtype, crs=grid.crs, transform=grid.transform, nodata=product.nodata, tiled=True,
+            blockxsize=BLOCK, blockysize=BLOCK, bigtiff="IF_SAFER", num_threads=2, compress="deflate", zlevel=1,
+        ) as file:  # fmt: skip
+            self._describe(file)
+            for chunk in self.spool.chunks:
+                box = chunk.window
+                file.write(self.spool.read(chunk), window=RioWindow(box.col, box.row, box.width, box.height))
+
+    def discard(self, *, keep: bool) -> None:
+        """Leaves no temporary; the finished rows stay for the next start where `keep`."""
         self.part.unlink(missing_ok=True)
+        self.spool.close(remove=not keep)
 
     def _to_cog(self, part: Path) -> None:
         floating = self.product.dtype.startswith("float")
@@ -148,26 +163,27 @@ class RasterSink:
     def _compare(self, part: Path) -> None:
         """Nothing, or a DataError where a strip reads back other than it was written."""
         with rasterio.open(part) as found:
-            for (row, col, height, width), crc in self.crcs.items():
-                back = found.read(window=RioWindow(col, row, width, height))
-                if zlib.crc32(np.ascontiguousarray(back)) != crc:
-                    raise DataError("write-unverified", self.target, f"rows {row} to {row + height} read back wrong",
-                                    "the disk is full or faulty: free some space and try again")  # fmt: skip
+            for chunk in self.spool.chunks:
+                box = chunk.window
+                back = found.read(window=RioWindow(box.col, box.row, box.width, box.height))
+                if zlib.crc32(np.ascontiguousarray(back)) != chunk.crc:
+                    raise ResourceError("write-unverified", self.target, f"rows {box.row} to {box.row_end} read back wrong",
+                                        "the disk is full or faulty: free some space and try again")  # fmt: skip
 
-    def _describe(self) -> None:
+    def _describe(self, file: Any) -> None:
         legend = self.legend
         tags = {"LEGEND": json.dumps(legend.as_dict()), **{k: _text(v) for k, v in self.tags.items()}}
-        self.file.update_tags(**{f"{PREFIX}{k}": v for k, v in tags.items()})
+        file.update_tags(**{f"{PREFIX}{k}": v for k, v in tags.items()})
         if self.product.suffix == "_map.tif":
             if self.product.dtype == "uint8":
-                self.file.write_colormap(1, {c.id: (*c.rgb, 255) for c in legend.classes} | {legend.nodata: (0, 0, 0, 0)})
-            self.file.set_band_description(1, "class")
-            self.file.update_tags(1, **{f"CLASS_{c.id}": c.name for c in legend.classes})
+                file.write_colormap(1, {c.id: (*c.rgb, 255) for c in legend.classes} | {legend.nodata: (0, 0, 0, 0)})
+            file.set_band_description(1, "class")
+            file.update_tags(1, **{f"CLASS_{c.id}": c.name for c in legend.classes})
         elif self.product.bands == len(legend) and self.product.suffix == "_probabilities.tif":
             for i, c in enumerate(legend.classes, 1):
-                self.file.set_band_description(i, c.name)
+                file.set_band_description(i, c.name)
         else:
-            self.file.set_band_description(1, "confidence in percent")
+            file.set_band_description(1, "confidence in percent")
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ class Project:
     scenes: tuple[Scene, ...]
     reasons: list[Reason] = field(default_factory=list)
     events: Events = field(default_factory=Events)
+    _opened: set[int] = field(default_factory=set, repr=False)
 
     @property
     def run_dir(self) -> Path:
@@ -70,8 +71,10 @@ class Project:
         return RasterReader.of(self.scenes[scene].image, self.bands)
 
     def labels(self, scene: int) -> Labels:
-        """The labels of a scene on its grid."""
-        return open_labels(self.scenes[scene], self.infos[scene].grid, self.legend, self.config.labels, self.events)
+        """The labels of a scene on its grid; what happens to them is counted at the first opening only."""
+        events = Events() if scene in self._opened else self.events
+        self._opened.add(scene)
+        return open_labels(self.scenes[scene], self.infos[scene].grid, self.legend, self.config.labels, events)
 
     @cached_property
     def tile(self) -> int:

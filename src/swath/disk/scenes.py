@@ -6,8 +6,9 @@ import csv
 import glob
 import io
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from pathlib import Path
 from typing import Any
@@ -65,10 +66,7 @@ def expand_inputs(inputs: Sequence[str | Path], suffixes: set[str]) -> list[Path
     """The files that inputs stand for: files, folders (their rasters), globs and manifests (their images); sorted
     within each input, each file once. Raises DataError where an input stands for nothing.
     """
-    found: list[Path] = []
-    for item in inputs:
-        found += [p for p in _expand(str(item), suffixes) if p not in found]
-    return found
+    return list(dict.fromkeys(p for item in inputs for p in _expand(str(item), suffixes)))
 
 
 def _expand(item: str, suffixes: set[str]) -> list[Path]:
@@ -87,7 +85,8 @@ def _expand(item: str, suffixes: set[str]) -> list[Path]:
 
 
 def _scene(where: str, row: dict[str, Any], root: Path) -> Scene:
-    named = {_ALIASES.get(str(k).strip().lower(), str(k).strip().lower()): v for k, v in row.items()}
+    named = {_column(k): v for k, v in row.items()}
+    _once(where, [_column(k) for k in row])
     values = {k: (v.strip() or None) if isinstance(v, str) else v for k, v in named.items()}
     if not values.get("image"):
         raise DataError("manifest-image", where, "the row names no image", "fill the column `image`; columns are "
@@ -111,6 +110,18 @@ def _scene(where: str, row: dict[str, Any], root: Path) -> Scene:
     )
 
 
+def _column(heading: Any) -> str:
+    """The name of a column, whatever its case and synonym."""
+    word = str(heading).strip().lower()
+    return _ALIASES.get(word, word)
+
+
+def _once(where: str, columns: Sequence[str]) -> None:
+    twice = sorted({c for c in columns if columns.count(c) > 1})
+    if twice:
+        raise DataError("manifest-header", where, f"the column `{twice[0]}` stands twice", "keep one of its names")
+
+
 def _path(text: Any, root: Path) -> Path:
     path = root / str(text)
     if not path.exists() and "\\" in str(text):
@@ -120,17 +131,15 @@ def _path(text: Any, root: Path) -> Path:
 
 def _named(scenes: list[Scene]) -> tuple[Scene, ...]:
     """Scenes with unique names: where two share a stem, their folders are put before it, then a number."""
-    out: list[Scene] = []
+    often = Counter(scene.name for scene in scenes)
+    out: dict[str, Scene] = {}
     for scene in scenes:
-        name = scene.name
-        if sum(s.name == name for s in scenes) > 1:
-            name = f"{scene.image.parent.name}_{name}"
-        taken = {s.name for s in out}
+        name = scene.name if often[scene.name] == 1 else f"{scene.image.parent.name}_{scene.name}"
         n, candidate = 2, name
-        while candidate in taken:
+        while candidate in out:
             candidate, n = f"{name}_{n}", n + 1
-        out.append(Scene(**{**scene.__dict__, "name": candidate}))
-    return tuple(out)
+        out[candidate] = replace(scene, name=candidate)
+    return tuple(out.values())
 
 
 def _csv_rows(path: Path) -> Iterable[tuple[str, dict[str, Any]]]:
@@ -139,19 +148,24 @@ def _csv_rows(path: Path) -> Iterable[tuple[str, dict[str, Any]]]:
     except UnicodeDecodeError as e:
         raise DataError("manifest-text", path, "is not UTF-8 text", "save it as UTF-8 CSV") from e
     reader = csv.DictReader(io.StringIO(text), delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
-    header = [_ALIASES.get(h.strip().lower(), h.strip().lower()) for h in reader.fieldnames or []]
-    if "image" not in header:
-        raise DataError("manifest-header", f"{path}:1", "the first line names no column `image`",
-                        f"begin with: {','.join(COLUMNS[:5])}")  # fmt: skip
-    for row in reader:
-        if None in row:
-            raise DataError("manifest-row", f"{path}:{reader.line_num}", "more values than columns", "quote commas in names")
-        yield f"{path}:{reader.line_num}", row
+    try:
+        header = [_column(h) for h in reader.fieldnames or []]
+        _once(f"{path}:1", header)
+        if "image" not in header:
+            raise DataError("manifest-header", f"{path}:1", "the first line names no column `image`",
+                            f"begin with: {','.join(COLUMNS[:5])}")  # fmt: skip
+        for row in reader:
+            where = f"{path}:{reader.line_num}"
+            if None in row:
+                raise DataError("manifest-row", where, "more values than columns", "quote commas in names")
+            yield where, row
+    except csv.Error as e:
+        raise DataError("manifest-text", f"{path}:{reader.line_num + 1}", f"is no CSV ({e})", "check the quotes") from e
 
 
 def _json_rows(path: Path) -> Iterable[tuple[str, dict[str, Any]]]:
     try:
-        value = json.loads(path.read_text())
+        value = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as e:
         raise DataError("manifest-text", path, f"is not valid JSON ({e})", "check commas and quotes") from e
     rows = value.get("scenes") if isinstance(value, dict) else value

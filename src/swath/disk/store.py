@@ -101,7 +101,6 @@ def publish_store(
     `footprints(index, path)` writes the GeoPackage of tile footprints to a temporary.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "card.json").unlink(missing_ok=True)
     found: list[NDArray[Any]] = []
 
     def write(part: Path) -> None:
@@ -110,6 +109,7 @@ def publish_store(
     def verify(part: Path) -> None:
         if part.stat().st_size != len(found[0]) * schema.record_bytes:
             raise DataError("write-unverified", part, "the records file has the wrong size", "check the disk")
+        (directory / "card.json").unlink(missing_ok=True)  # an older store stays whole until the new records are
 
     publish(directory / "records.bin", write, verify=verify)
     index = found[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from swath.config import PredictSpec
@@ -21,10 +21,11 @@ EFFECTIVE = 0.5  # share of the radius that `margin: effective` keeps
 
 @dataclass(frozen=True)
 class Choice:
-    """The way a raster is predicted; `run(advance)` does it, `margin` in pixels, `overhead` = pixels computed / pixels."""
+    """The way a raster is predicted; `run(advance, starts)` does it, from row `starts[col]` on
+    in the band of columns that begins at `col` (default 0); `margin` in pixels, `overhead` = pixels computed / pixels."""
 
     executor: str
-    run: Callable[[Callable[[float], None]], Iterator[Rows]]
+    run: Callable[[Callable[[float], None], Mapping[int, int]], Iterator[Rows]]
     tiles: int
     margin: int
     exact: bool
@@ -70,7 +71,7 @@ def choose_rows(reader: RasterReader, predictor: TorchPredictor, graph: RowGraph
     bands = plan.bands(height, width, predictor.stride)
     computed = sum(b.read.area for b in bands)
     return Choice(
-        "rows", lambda advance: run_rows(reader, predictor, graph, plan, advance),
+        "rows", lambda advance, starts: run_rows(reader, predictor, graph, plan, advance, starts),
         sum(-(-b.read.height // plan.strip) for b in bands), plan.margin if len(bands) > 1 else 0, True,
         computed / (height * width), f"strips of {plan.strip} rows in {len(bands)} bands of columns",
     )  # fmt: skip
@@ -95,7 +96,7 @@ def choose_tiles(reader: RasterReader, predictor: Predictor, spec: PredictSpec, 
     tiles = plan.tiles(*reader.grid.shape, stride)
     computed = sum(t.read.area for t in tiles)
     return Choice(
-        "tiles", lambda advance: run_tiles(reader, predictor, plan, advance), len(tiles), margin, exact,
+        "tiles", lambda advance, starts: run_tiles(reader, predictor, plan, advance, starts.get(0, 0)), len(tiles), margin, exact,
         computed / (reader.grid.height * reader.grid.width), because or f"tiles of {core} with a margin of {margin}",
     )  # fmt: skip
 

@@ -6,7 +6,7 @@ Wide rasters are cut into bands of columns with margins on two sides; within a b
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -49,14 +49,32 @@ class RowsPlan:
 
 def run_rows(
     reader: RasterReader, predictor: TorchPredictor, graph: RowGraph, plan: RowsPlan,
-    advance: Callable[[float], None] = lambda _: None,
+    advance: Callable[[float], None] = lambda _: None, starts: Mapping[int, int] | None = None,
 ) -> Iterator[Rows]:  # fmt: skip
-    """Finished rows of the raster, in order within each band of columns, each pixel once."""
+    """Finished rows of the raster, in order within each band of columns, each pixel once.
+
+    `starts` (first column of a band -> row) says where a band goes on; the rows above that it depends on are read again.
+    """
     height, width = reader.grid.shape
     for band in plan.bands(height, width, predictor.stride):
-        core = band.core.clip(height, width)
-        if core.area:
-            yield from _stream_band(reader, predictor, graph, band, plan.strip, advance)
+        start = (starts or {}).get(band.core.col, 0)
+        if band.core.clip(height, width).area and start < height:
+            first = resume_row(start, graph.radius_rows[0], up(plan.strip, predictor.stride))
+            lower = Tile(_below(band.read, first), _below(band.core, first))
+            yield from _stream_band(reader, predictor, graph, lower, plan.strip, advance)
+
+
+def resume_row(start: int, above: int, strip: int) -> int:
+    """The row at which a stream begins anew so that rows from `start` on come out as if it had never stopped.
+
+    It lies on a strip of the first pass, above everything `start` depends on, and one strip more, so that every layer
+    is fed as it was.
+    """
+    return max(0, (start - above) // strip - 1) * strip
+
+
+def _below(window: Window, row: int) -> Window:
+    return Window(row, window.col, window.row_end - row, window.width)
 
 
 def _stream_band(
@@ -65,7 +83,7 @@ def _stream_band(
     height, width = reader.grid.shape
     core = band.core.clip(height, width)
     columns = slice(core.col - band.read.col, core.col_end - band.read.col)
-    stream, masks, done = RowStream(graph, band.read.height), _Masks(), 0
+    stream, masks, done = RowStream(graph, band.read.height), _Masks(), band.read.row
     for raw, valid in _strips_ahead(reader, band.read, strip):
         masks.push(valid[:, columns])
         with torch.inference_mode():
@@ -86,7 +104,7 @@ def _strips_ahead(reader: RasterReader, box: Window, strip: int) -> Iterator[Pix
     with ThreadPoolExecutor(1, "swath-read") as pool:
         waiting: Future[Pixels] | None = None
         for start, stop in strips(box.height, strip):
-            following = pool.submit(read_extended, reader, Window(start, box.col, stop - start, box.width))
+            following = pool.submit(read_extended, reader, Window(box.row + start, box.col, stop - start, box.width))
             if waiting is not None:
                 yield waiting.result()
             waiting = following

@@ -42,12 +42,17 @@ class TilePlan:
 
 
 def run_tiles(
-    reader: RasterReader, predictor: Predictor, plan: TilePlan, advance: Callable[[float], None] = lambda _: None
-) -> Iterator[Rows]:
-    """Finished rows of the raster, in order, each once. Tiles without a valid pixel are not computed."""
+    reader: RasterReader, predictor: Predictor, plan: TilePlan, advance: Callable[[float], None] = lambda _: None,
+    start: int = 0,
+) -> Iterator[Rows]:  # fmt: skip
+    """Finished rows of the raster, in order, each once, from `start` or a little above. Tiles without a valid pixel
+    are not computed.
+    """
     height, width = reader.grid.shape
-    tiles = plan.tiles(height, width, predictor.stride)
-    stitcher, masks = Stitcher(height, width), Stitcher(height, width)
+    tiles = [t for t in plan.tiles(height, width, predictor.stride) if t.core.row_end > start]
+    if start >= height or not tiles:
+        return
+    stitcher, masks = Stitcher(height, width, tiles[0].core.row), Stitcher(height, width, tiles[0].core.row)
     classes = len(predictor.legend)
     starts = [t.core.row for t in tiles[1:]] + [height]
     for found, last in _read_ahead(reader, _groups(tiles, plan.batch_size)):

@@ -107,7 +107,7 @@ def _score_scene(
     choice = choose(reader, predictor.on(reader), spec)
     counts = Confusion.zeros(len(legend))
     with Progress(f"evaluate {scene.name}", reader.grid.height * reader.grid.width, "pixels") as progress:
-        for rows in choice.run(progress.advance):
+        for rows in choice.run(progress.advance, {}):
             window = Window(rows.start, rows.col, *rows.scores.shape[1:])
             counts = counts + Confusion.of(_truth(truth, window, rows, region, legend), best_class(rows.scores), len(legend))
     return counts

@@ -107,14 +107,17 @@ def _map_one(
     bound = predictor.on(reader)
     choice = choose(reader, bound, spec)
     tags = {**tags, "EXACT": choice.exact}
-    sinks = {n: RasterSink(paths[n], grid, product, bundle.legend, tags) for n, product in wanted.items()}
+    key = json.dumps([tags, choice.executor, choice.because])
+    sinks: dict[str, RasterSink] = {}
     try:
-        invalid = _stream(choice, sinks, grid.height * grid.width, job)
+        for name, product in wanted.items():
+            sinks[name] = RasterSink(paths[name], grid, product, bundle.legend, tags, key)
+        resumed, invalid = _stream(choice, list(sinks.values()), grid.height * grid.width, job)
         for sink in sinks.values():
             sink.finish()
-    except BaseException:
+    except BaseException as e:
         for sink in sinks.values():
-            sink.discard()
+            sink.discard(keep=not isinstance(e, DataError))
         raise
     seconds = time.monotonic() - started
     return {
@@ -130,19 +133,30 @@ def _map_one(
         "overhead": round(choice.overhead, 3),
         "megapixels": grid.height * grid.width / 1e6,
         "nodata_pixels": invalid,
+        "resumed_pixels": resumed,
         "already_done": False,
     }
 
 
-def _stream(choice: Choice, sinks: dict[str, RasterSink], pixels: int, job: Job) -> int:
-    """Writes all rows to every sink; returns the number of pixels without data."""
+def _stream(choice: Choice, sinks: list[RasterSink], pixels: int, job: Job) -> tuple[int, int]:
+    """Writes all rows to every sink; returns the pixels found done by an earlier start, and those without data."""
+    stops = _common_stops([sink.spool.stops() for sink in sinks])
+    for sink in sinks:
+        sink.resume(stops)
+    resumed = sum(c.window.area for c in sinks[0].spool.chunks)
     invalid = 0
     with Progress(f"predict {job.image.name}", pixels, "pixels") as progress:
-        for rows in choice.run(progress.advance):
-            for sink in sinks.values():
+        progress.advance(resumed)
+        for rows in choice.run(progress.advance, stops):
+            for sink in sinks:
                 sink.write(rows)
             invalid += _missing(rows)
-    return invalid
+    return resumed, invalid
+
+
+def _common_stops(stops: list[dict[int, int]]) -> dict[int, int]:
+    """Per band of columns, the first row that some sink has not stored."""
+    return {col: min(s.get(col, 0) for s in stops) for col in stops[0]}
 
 
 def _missing(rows: Rows) -> int:

@@ -65,18 +65,16 @@ def sample(project: Project, *, overwrite: bool = False) -> dict[str, Any]:
         write_footprints(index, card, part)
 
     publish_store(directory, schema, _records(project, places, dropped), card, footprints)
-    for split in ("trn", "val"):
-        if counts[split]["samples"] == 0 and any(p.split == split for p in places):
-            raise DataError("samples-none", project.path, f"the filters left no sample in '{split}' ({dict(dropped)})",
-                            "lower sample.min_annotated or sample.class_min")  # fmt: skip
     return _result(project, card, time.monotonic() - started, done=False)
 
 
 def _records(
     project: Project, places: list[Place], dropped: Counter[str]
 ) -> Iterator[tuple[Place, Sample, NDArray[np.int64]]]:
-    """The kept samples in order of scene and row; refusals are counted by reason. Validation and test keep all."""
-    source = SceneWindows(project)
+    """The kept samples in order of split, scene and row; refusals are counted by reason. Validation and test keep all
+    that have a label. Raises DataError where training or validation is left without a sample.
+    """
+    source, kept = SceneWindows(project), Counter[Split]()
     with Progress("sample", len(places), "samples") as progress:
         for place in places:
             found = source.read(place, place.read)
@@ -87,8 +85,12 @@ def _records(
             else:
                 outside = place.read.area - place.read.clip(*project.infos[place.scene].grid.shape).area
                 project.events.count("pixel padded at the edge", outside)
+                kept[place.split] += 1
                 yield place, found, counts
             progress.advance(1)
+    for split in {p.split for p in places} - {"tst"} - set(kept):
+        raise DataError("samples-none", project.path, f"the filters left no sample in '{split}' ({dict(dropped)})",
+                        "lower sample.min_annotated or sample.class_min")  # fmt: skip
 
 
 def _refusal(project: Project, place: Place, found: Sample, counts: NDArray[np.int64]) -> str | None:

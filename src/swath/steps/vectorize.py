@@ -128,7 +128,7 @@ def _legend(path: Path) -> Legend | None:
         return read_map_info(path).legend
     except (ValueError, KeyError, TypeError, ConfigError) as e:
         raise DataError("map-legend", path, "the class table inside the map is damaged",
-                        "predict the map anew, or remove the tag SWATH:LEGEND and name the legend") from e  # fmt: skip
+                        "predict the map anew, or remove that table and name the legend") from e  # fmt: skip
 
 
 def _wanted(spec: VectorizeSpec, legend: Legend | None, path: Path) -> tuple[int, ...] | None:
