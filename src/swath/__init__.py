@@ -13,7 +13,8 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     **dict.fromkeys(
-        ("check", "sample", "train", "evaluate", "predict", "vectorize", "info", "run", "demo", "schema"), "swath.api"
+        ("check", "sample", "train", "evaluate", "predict", "vectorize", "info", "run", "demo", "verify", "schema"),
+        "swath.api",
     ),
     "Grid": "swath.core.grid",
     "Window": "swath.core.windows",

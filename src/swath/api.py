@@ -13,7 +13,6 @@ from swath.yamltext import Marked
 PathLike = str | Path
 
 
-
 def check(*things: PathLike, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """The audit of a config, or of files, folders and manifests."""
     from swath.steps.check import check_files, check_project
@@ -106,6 +105,13 @@ def demo(out: PathLike = "demo", *overrides: str, seed: int = 0, overwrite: bool
     return {"config": str(config.absolute()), **chain(config, overrides, overwrite=overwrite)}
 
 
+def verify(thing: PathLike) -> dict[str, Any]:
+    """Whether a store, bundle, run or raster is as it was written, with the faults."""
+    from swath.steps.verify import verify as step
+
+    return step(thing)
+
+
 def schema() -> dict[str, Any]:
     """The JSON Schema of configs."""
     from swath.config import json_schema
@@ -120,6 +126,10 @@ def _sections(overrides: Sequence[str], *specs: type[Any]) -> list[Any]:
     for text in overrides:
         section = text.partition("=")[0].split(".")[0]
         if section not in names:
-            raise ConfigError("override", text, f"the section '{section}' has no meaning here", did_you_mean(section, names))
+            raise ConfigError(
+                "override", text, f"the section '{section}' has no meaning here", did_you_mean(section, names)
+            )
         override(marked, text)
-    return [validated(spec, Marked(marked.value[name], f"command line, section {name}")) for name, spec in names.items()]
+    return [
+        validated(spec, Marked(marked.value[name], f"command line, section {name}")) for name, spec in names.items()
+    ]

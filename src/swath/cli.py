@@ -54,7 +54,9 @@ def _sample_args(p: argparse.ArgumentParser) -> None:
 
 def _train_args(p: argparse.ArgumentParser) -> None:
     _config(p)
-    p.add_argument("--resume", action="store_true", help="go on with an interrupted training; harmless on a finished one")
+    p.add_argument(
+        "--resume", action="store_true", help="go on with an interrupted training; harmless on a finished one"
+    )
     _overwrite(p)
 
 
@@ -79,6 +81,10 @@ def _vectorize_args(p: argparse.ArgumentParser) -> None:
 
 def _info_args(p: argparse.ArgumentParser) -> None:
     p.add_argument("thing", help="raster, vector, store, bundle, run, map or config")
+
+
+def _verify_args(p: argparse.ArgumentParser) -> None:
+    p.add_argument("thing", help="store, bundle, run or raster")
 
 
 def _run_args(p: argparse.ArgumentParser) -> None:
@@ -152,6 +158,12 @@ def _show_run(r: dict[str, Any]) -> str:
     return "\n".join([*lines, f"run: {r['run']}"])
 
 
+def _show_verify(r: dict[str, Any]) -> str:
+    return "\n".join(
+        [*r["faults"], f"{r['kind']} {r['path']}: " + ("as written" if r["ok"] else f"{len(r['faults'])} faults")]
+    )
+
+
 def _show_json(r: dict[str, Any]) -> str:
     return json.dumps(r, indent=2)
 
@@ -178,6 +190,9 @@ VERBS: dict[str, Verb] = {
                 lambda a, o: _call("run")(a.config, *o, start=a.start, only=a.only, overwrite=a.overwrite), _show_run),
     "demo": Verb("the whole chain on a generated town, in under three minutes", "swath demo --out demo", _demo_args,
                  lambda a, o: _call("demo")(a.out, *o, seed=a.seed, overwrite=a.overwrite), _show_run),
+    "verify": Verb("the proof that a store, bundle, run or map is as it was written", "swath verify runs/roofs",
+                   _verify_args,
+                   lambda a, o: _call("verify")(a.thing), _show_verify),
     "schema": Verb("the JSON Schema of configs, for editors", "swath schema > swath.schema.json", lambda p: None,
                    lambda a, o: _call("schema")(), _show_json),
 }  # fmt: skip
@@ -264,7 +279,9 @@ def _failed(error: SwathError, *, as_json: bool, debug: bool) -> int:
 def _unforeseen(error: Exception) -> SwathError:
     """A full disk or memory is a resource; everything else a bug of ours, its traceback kept in a file."""
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-        return ResourceError("memory", "memory", "there is not enough memory", "lower predict.memory or train.batch_size")
+        return ResourceError(
+            "memory", "memory", "there is not enough memory", "lower predict.memory or train.batch_size"
+        )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return ResourceError("disk-full", error.filename or "disk", "the disk is full", "free some space")
     with tempfile.NamedTemporaryFile("w", prefix="swath-", suffix=".log", delete=False) as log:

@@ -41,7 +41,9 @@ def parse_size(value: Any) -> Any:
     return int(float(found[1]) * _SIZES[found[2]])
 
 
-Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0), WithJsonSchema({"type": ["number", "string"]})]
+Duration = Annotated[
+    float, BeforeValidator(parse_duration), Field(gt=0), WithJsonSchema({"type": ["number", "string"]})
+]
 Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0), WithJsonSchema({"type": ["integer", "string"]})]
 Values = Annotated[tuple[int | str, ...], WithJsonSchema({"type": ["integer", "string", "array"]})]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -140,15 +142,21 @@ class SplitSpec(Spec):
     val: Fraction = setting(0.1, "share of the labelled pixels for validation", "enough to choose a checkpoint")
     tst: Fraction = setting(0.0, "share of the labelled pixels for a test split", "the manifest's `tst` rows are used")
     block: int | Literal["auto"] = setting("auto", "side of a spatial block in pixels", "decided from the data")
-    buffer: int = setting(32, "pixels around held-out blocks that train nothing", "parts of one object stay apart", ge=0)
+    buffer: int = setting(
+        32, "pixels around held-out blocks that train nothing", "parts of one object stay apart", ge=0
+    )
 
 
 class SampleSpec(Spec):
     """How scenes are cut into samples."""
 
     tile: int | Literal["auto"] = setting("auto", "side of a sample in pixels", "decided from the data")
-    overlap: float = setting(0.0, "overlap of training samples: a fraction below 1, or pixels", "no pixel stored twice", ge=0)
-    edge: Literal["shift", "pad", "drop"] = setting("shift", "what happens at the right and bottom edge", "nothing is lost")
+    overlap: float = setting(
+        0.0, "overlap of training samples: a fraction below 1, or pixels", "no pixel stored twice", ge=0
+    )
+    edge: Literal["shift", "pad", "drop"] = setting(
+        "shift", "what happens at the right and bottom edge", "nothing is lost"
+    )
     min_annotated: Fraction = setting(0.0, "least share of annotated pixels", "background teaches too")
     class_min: dict[str, Fraction] = setting({}, "least share per class name", "no class is required")
     class_mode: Literal["all", "any"] = setting("all", "must all class floors be met, or any", "as geo-deep-learning")
@@ -166,7 +174,9 @@ class ModelSpec(Spec):
     up: Literal["transpose", "nearest", "bilinear"] | None = setting(None, "upsampling (unet)", "the model's own")
     encoder: str | None = setting(None, "encoder (smp-*): an smp or timm name", "resnet18")
     pretrained: str | None = setting(None, "pretrained weights (smp-*)", "none: nothing is downloaded")
-    head: Literal["multiclass", "binary"] = setting("multiclass", "one score per class, or one sigmoid", "any class count")
+    head: Literal["multiclass", "binary"] = setting(
+        "multiclass", "one score per class, or one sigmoid", "any class count"
+    )
     options: dict[str, Any] = setting({}, "further options of a user's own model", "none")
 
     def given(self) -> dict[str, Any]:
@@ -202,7 +212,9 @@ class AugmentSpec(Spec):
 class TrainSpec(Spec):
     """How long and how the network is trained. The first of budget, epochs and steps that is reached ends it."""
 
-    budget: Duration | None = setting(None, "seconds of training steps, evaluations not counted", "30m when no length is given")
+    budget: Duration | None = setting(
+        None, "seconds of training steps, evaluations not counted", "30m when no length is given"
+    )
     epochs: float | None = setting(None, "passes over the training samples", "not limited", gt=0)
     steps: int | None = setting(None, "optimiser steps", "not limited", gt=0)
     batch_size: int = setting(8, "samples per step", "fits small machines and keeps batch norm stable", ge=1)
@@ -214,18 +226,32 @@ class TrainSpec(Spec):
     optimizer: str = setting("adamw", "optimiser", "steady over many networks")
     lr: float | None = setting(None, "largest learning rate", "the optimiser's usual value", gt=0)
     weight_decay: float = setting(0.01, "weight decay, not on norms and biases", "the usual value for adamw", ge=0)
-    schedule: dict[str, Any] = setting({"name": "onecycle"}, "learning-rate schedule and its options", "ends low, on time")
-    warmup_steps: int = setting(0, "steps at a tenth of the rate, before the schedule", "onecycle warms up itself", ge=0)
+    schedule: dict[str, Any] = setting(
+        {"name": "onecycle"}, "learning-rate schedule and its options", "ends low, on time"
+    )
+    warmup_steps: int = setting(
+        0, "steps at a tenth of the rate, before the schedule", "onecycle warms up itself", ge=0
+    )
     clip: float = setting(1.0, "largest norm of the gradient", "one bad batch must not ruin a run", gt=0)
     average: Fraction = setting(0.0, "decay of a running average of the weights; 0: off", "off")
-    precision: Literal["auto", "fp32", "bf16"] = setting("auto", "arithmetic of the forward pass", "bf16 where the processor has it")
+    precision: Literal["auto", "fp32", "bf16"] = setting(
+        "auto", "arithmetic of the forward pass", "bf16 where the processor has it"
+    )
     evaluations: int = setting(10, "evaluations over the whole training", "enough to see the curve", ge=1)
-    patience: int = setting(0, "evaluations without a better score before it stops; 0: never", "the schedule ends on time", ge=0)
+    patience: int = setting(
+        0, "evaluations without a better score before it stops; 0: never", "the schedule ends on time", ge=0
+    )
     min_delta: float = setting(1e-4, "what counts as better", "below it is noise", ge=0)
-    monitor: Literal["mean_iou", "mean_iou_foreground", "loss"] = setting("mean_iou", "validation score that chooses the best", "the map's quality")
+    monitor: Literal["mean_iou", "mean_iou_foreground", "loss"] = setting(
+        "mean_iou", "validation score that chooses the best", "the map's quality"
+    )
     init_from: str | None = setting(None, "bundle whose weights it starts from", "random start")
-    sampler: Literal["uniform", "class_presence"] = setting("uniform", "how samples are drawn", "keeps class shares honest")
-    data: Literal["auto", "store", "rasters"] = setting("auto", "where samples come from", "the store if it was made, else the rasters")
+    sampler: Literal["uniform", "class_presence"] = setting(
+        "uniform", "how samples are drawn", "keeps class shares honest"
+    )
+    data: Literal["auto", "store", "rasters"] = setting(
+        "auto", "where samples come from", "the store if it was made, else the rasters"
+    )
     seed: int = setting(0, "seed of everything random", "0", ge=0)
 
 
@@ -233,14 +259,22 @@ class PredictSpec(Spec):
     """How a model is applied to rasters."""
 
     tile: int | Literal["auto"] = setting("auto", "core side of a tile in pixels", "as large as the memory allows")
-    margin: Literal["exact", "effective"] | int = setting("exact", "context around a tile's core", "the network's radius: no seams")
-    overlap: Fraction = setting(0.5, "overlap of tiles that are blended (infinite radius)", "half a tile hides the borders")
+    margin: Literal["exact", "effective"] | int = setting(
+        "exact", "context around a tile's core", "the network's radius: no seams"
+    )
+    overlap: Fraction = setting(
+        0.5, "overlap of tiles that are blended (infinite radius)", "half a tile hides the borders"
+    )
     blend: Literal["none", "linear", "hann", "spline"] = setting("hann", "weights of blended tiles", "falls smoothly")
-    executor: Literal["auto", "rows", "tiles"] = setting("auto", "how the raster is walked", "rows where the network can be streamed")
+    executor: Literal["auto", "rows", "tiles"] = setting(
+        "auto", "how the raster is walked", "rows where the network can be streamed"
+    )
     strip: int | Literal["auto"] = setting("auto", "rows per strip (rows)", "as many as the memory allows")
     batch_size: int = setting(1, "tiles per forward pass", "large tiles fill the processor alone", ge=1)
     memory: Size = setting(2_000_000_000, "bytes that the pixels in flight may take", "fits small machines")
-    save: tuple[Literal["classes", "probabilities", "confidence"], ...] = setting(("classes",), "what is written", "the map")
+    save: tuple[Literal["classes", "probabilities", "confidence"], ...] = setting(
+        ("classes",), "what is written", "the map"
+    )
 
 
 class VectorizeSpec(Spec):
@@ -349,7 +383,9 @@ def _explained(spec: type[Spec], marked: Marked, error: ValidationError) -> Conf
     more = f" ({others} more problem{'s' * (others > 1)})" if others else ""
     if first["type"] == "extra_forbidden":
         known = list(_fields_at(spec, loc[:-1]))
-        return ConfigError("config-unknown-key", marked.where(loc), f"unknown key '{key}'{more}", did_you_mean(loc[-1], known))
+        return ConfigError(
+            "config-unknown-key", marked.where(loc), f"unknown key '{key}'{more}", did_you_mean(loc[-1], known)
+        )
     if first["type"] == "missing":
         return ConfigError("config-missing-key", marked.where(loc), f"the key '{key}' is missing{more}", "add it")
     said = " or ".join(p["msg"].removeprefix("Value error, ") for p in problems if _written(p, marked) == loc)

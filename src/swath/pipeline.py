@@ -178,7 +178,9 @@ def map_picture(project: Project, image: Path, map_path: Path, target: Path, sid
     table[list(legend.ids)] = range(len(legend))
     indices = table[ids[0]]
     background = rgb(raw, valid, bands.names)
-    return publish_png(target, side_by_side([background, overlay(background, indices, legend), coloured(indices, legend)]))
+    return publish_png(
+        target, side_by_side([background, overlay(background, indices, legend), coloured(indices, legend)])
+    )
 
 
 def _key(chain: Chain, name: str) -> str:

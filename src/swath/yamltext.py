@@ -93,6 +93,7 @@ def _construct(node: yaml.Node, key: Key, marked: Marked) -> Any:
         for i, item in enumerate(node.value):
             marked.marks[(*key, i)] = _place(item)
         return [_construct(item, (*key, i), marked) for i, item in enumerate(node.value)]
+    assert isinstance(node, yaml.ScalarNode)
     return _scalar(node)
 
 

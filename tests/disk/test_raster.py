@@ -20,7 +20,8 @@ from rasterio.enums import ColorInterp
 from swath.core.bands import Bands
 from swath.core.errors import DataError
 from swath.core.windows import Window
-from swath.disk.raster import GDAL_SETTINGS, RasterReader, open_raster, raster_info
+from swath.disk import GDAL_SETTINGS
+from swath.disk.raster import RasterReader, open_raster, raster_info
 
 MakeRaster = Callable[..., Path]
 RGBA = (ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha)

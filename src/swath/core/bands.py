@@ -87,10 +87,11 @@ def fit(statistics: BandStatistics, method: Method) -> tuple[tuple[float, ...], 
         return _affine(np.full(statistics.bands, low), np.full(statistics.bands, high - low), 0.0)
     if method == "standard":
         return _affine(statistics.mean, statistics.std, 0.0)
-    low, high = (
-        statistics.quantiles((0.02, 0.98)) if method == "percentile" else (statistics.minimum, statistics.maximum)
-    )
-    return _affine((low + high) / 2, (high - low) / 2, 0.0)
+    if method == "percentile":
+        below, above = statistics.quantiles((0.02, 0.98))
+    else:
+        below, above = statistics.minimum, statistics.maximum
+    return _affine((below + above) / 2, (above - below) / 2, 0.0)
 
 
 def valid_pixels(

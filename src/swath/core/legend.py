@@ -173,9 +173,7 @@ class Legend:
     def as_dict(self) -> dict[str, Any]:
         """The legend as plain JSON values."""
         return {
-            "classes": [
-                {"id": c.id, "name": c.name, "color": c.color, "source": list(c.source)} for c in self.classes
-            ],
+            "classes": [{"id": c.id, "name": c.name, "color": c.color, "source": list(c.source)} for c in self.classes],
             "unlabelled": self.unlabelled,
             "ignored": list(self.ignored),
             "field": self.field,

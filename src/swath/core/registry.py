@@ -21,8 +21,12 @@ def lookup(table: Mapping[str, Callable[..., Any]], name: str, kind: str) -> Cal
         try:
             found = getattr(import_module(module), attribute)
         except (ImportError, AttributeError) as e:
-            raise ConfigError(f"{kind}-unknown", name, f"cannot import this {kind} ({e})",
-                              "write package.module:function and put the package on PYTHONPATH") from e
+            raise ConfigError(
+                f"{kind}-unknown",
+                name,
+                f"cannot import this {kind} ({e})",
+                "write package.module:function and put the package on PYTHONPATH",
+            ) from e
         if not callable(found):
             raise ConfigError(f"{kind}-unknown", name, f"this {kind} is no function")
         return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -63,8 +64,8 @@ def block_windows(height: int, width: int, side: int) -> list[Window]:
     rows, cols = _edges(height, side), _edges(width, side)
     return [
         Window.span(r0, c0, r1, c1)
-        for r0, r1 in zip(rows, rows[1:], strict=False)
-        for c0, c1 in zip(cols, cols[1:], strict=False)
+        for r0, r1 in pairwise(rows)
+        for c0, c1 in pairwise(cols)
     ]
 
 
@@ -112,12 +113,12 @@ def sample_windows(
     if region.split == "trn":
         boxes = grid_windows(height, width, size, stride, edge)
         return [(b, b) for b in boxes if region.touches(b.clip(height, width))]
-    boxes = []
+    placed_boxes = []
     for part in region.inside if region.inside is not None else (Window(0, 0, height, width),):
         for core in grid_windows(part.height, part.width, size, size, "keep"):
             placed = Window(part.row + core.row, part.col + core.col, core.height, core.width)
-            boxes.append((_around(placed, size, height, width), placed))
-    return boxes
+            placed_boxes.append((_around(placed, size, height, width), placed))
+    return placed_boxes
 
 
 def _around(core: Window, size: int, height: int, width: int) -> Window:

@@ -100,7 +100,9 @@ class BandStatistics:
         mine, theirs = self.sample.shape[1], other.sample.shape[1]
         if mine == self.count and theirs == other.count and mine + theirs <= _KEEP:
             return np.concatenate([self.sample, other.sample], axis=1)
-        total = min(_KEEP, round(mine / share) if share > 0 else theirs, round(theirs / (1 - share)) if share < 1 else mine)
+        total = min(
+            _KEEP, round(mine / share) if share > 0 else theirs, round(theirs / (1 - share)) if share < 1 else mine
+        )
         keep = round(total * share)
         return np.concatenate([_thin(self.sample, keep), _thin(other.sample, total - keep)], axis=1)
 

@@ -110,9 +110,7 @@ def grid_windows(height: int, width: int, size: int, stride: int, edge: Edge = "
     return [b.clip(height, width) for b in boxes] if edge == "keep" else boxes
 
 
-def margin_tiles(
-    height: int, width: int, core: int | tuple[int, int], margin: int, stride: int = 1
-) -> Iterator[Tile]:
+def margin_tiles(height: int, width: int, core: int | tuple[int, int], margin: int, stride: int = 1) -> Iterator[Tile]:
     """Tiles whose cores partition the raster row by row and whose reads carry `margin` more pixels.
 
     (height, width) is the raster extended to multiples of `stride`; cores and reads begin and end on multiples of

@@ -27,7 +27,7 @@ from safetensors.numpy import save as save_tensors
 from swath.core.bands import Bands
 from swath.core.errors import DataError
 from swath.core.legend import Legend
-from swath.disk.publish import publish_bytes, publish_json, sweep
+from swath.disk.publish import card_fault, publish_bytes, publish_card, sweep
 
 VERSION = 1
 Arrays = Mapping[str, NDArray[Any]]
@@ -58,22 +58,27 @@ class Bundle:
     @property
     def identity(self) -> str:
         """A short hash of weights and preprocessing: what a map names as its model."""
-        text = json.dumps([self.card["weights"], self.card["bands"], self.card["legend"], self.card["model"]], sort_keys=True)
+        text = json.dumps(
+            [self.card["weights"], self.card["bands"], self.card["legend"], self.card["model"]], sort_keys=True
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def tensors(self) -> dict[str, NDArray[Any]]:
         """The weights by name, checked against the card. Raises DataError."""
         try:
-            return load_tensors(self._bytes("weights"))
+            return load_tensors(self.read_part("weights"))
         except SafetensorError as e:
-            raise DataError("bundle-corrupt", self.directory, f"its weights cannot be read ({e})", "use another copy") from e
+            raise DataError(
+                "bundle-corrupt", self.directory, f"its weights cannot be read ({e})", "use another copy"
+            ) from e
 
     def probe(self) -> dict[str, NDArray[Any]]:
         """`raw`, `valid`, `input` and `output` of the golden probe, checked against the card."""
-        with np.load(io.BytesIO(self._bytes("probe")), allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(self.read_part("probe")), allow_pickle=False) as arrays:
             return {k: arrays[k] for k in arrays.files}
 
-    def _bytes(self, part: str) -> bytes:
+    def read_part(self, part: str) -> bytes:
+        """The bytes of `weights` or `probe`, checked against the card. Raises DataError."""
         entry = self.card[part]
         file = self.directory / entry["file"]
         if not file.is_file() or file.parent != self.directory:
@@ -93,7 +98,9 @@ def read_bundle(path: str | Path) -> Bundle:
         directory = directory / "best"
     file = directory / "card.json"
     if not file.exists():
-        raise DataError("bundle-missing", path, "holds no model bundle", "name a bundle or a run that has finished training")
+        raise DataError(
+            "bundle-missing", path, "holds no model bundle", "name a bundle or a run that has finished training"
+        )
     try:
         card = json.loads(file.read_text())
     except ValueError as e:
@@ -118,12 +125,27 @@ def write_bundle(directory: Path, card: dict[str, Any], tensors: Arrays, probe: 
         "weights": _put(directory, "weights", ".safetensors", save_tensors(ordered)),
         "probe": _put(directory, "probe", ".npz", _npz(probe)),
     }
-    publish_json(directory / "card.json", {"swath": "bundle", "version": VERSION, **card, **entries})
+    publish_card(directory / "card.json", {"swath": "bundle", "version": VERSION, **card, **entries})
     current = {e["file"] for e in entries.values()}
     for old in [*directory.glob("weights-*.safetensors"), *directory.glob("probe-*.npz")]:
         if old.name not in current:
             old.unlink()
     return read_bundle(directory)
+
+
+def bundle_faults(directory: Path) -> list[str]:
+    """Everything wrong with the files of a bundle; empty where all are as they were written."""
+    fault = card_fault(directory / "card.json")
+    if fault:
+        return [f"{directory / 'card.json'}: {fault}"]
+    bundle = read_bundle(directory)
+    faults = []
+    for part in ("weights", "probe"):
+        try:
+            bundle.read_part(part)
+        except DataError as e:
+            faults.append(f"{e.where}: {e.message}")
+    return faults
 
 
 def _put(directory: Path, stem: str, suffix: str, data: bytes) -> dict[str, str]:

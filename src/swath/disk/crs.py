@@ -20,7 +20,9 @@ def parse_crs(definition: str, where: str = "CRS") -> CRS:
     try:
         return CRS.from_user_input(definition)
     except CRSError as e:
-        raise DataError("crs-unknown", where, "its coordinate system is not understood", "assign one, such as EPSG:32618") from e
+        raise DataError(
+            "crs-unknown", where, "its coordinate system is not understood", "assign one, such as EPSG:32618"
+        ) from e
 
 
 def crs_name(definition: str | None) -> str | None:
@@ -80,7 +82,8 @@ def metres_per_pixel(grid: Grid) -> tuple[float, float] | None:
     below = grid.transform @ (grid.width / 2, grid.height / 2 + 1)
     try:
         to_lonlat = Transformer.from_crs(crs, crs.geodetic_crs or CRS(4326), always_xy=True)
-        lon, lat = to_lonlat.transform(*np.transpose([middle, right, below]), errcheck=True)
+        xs, ys = np.transpose([middle, right, below])
+        lon, lat = to_lonlat.transform(xs, ys, errcheck=True)
     except (ProjError, CRSError):
         return None
     geod = _geod(crs)

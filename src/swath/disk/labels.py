@@ -227,9 +227,7 @@ def on_grid(labels: Grid, image: Grid, tolerance: float = 0.01) -> bool:
         return False
     corners = [(0, 0), (image.width, 0), (0, image.height)]
     return all(
-        abs(a - b) <= limit
-        for c in corners
-        for a, b in zip(labels.transform @ c, image.transform @ c, strict=True)
+        abs(a - b) <= limit for c in corners for a, b in zip(labels.transform @ c, image.transform @ c, strict=True)
     )
 
 

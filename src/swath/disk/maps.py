@@ -166,7 +166,7 @@ class RasterSink:
             for chunk in self.spool.chunks:
                 box = chunk.window
                 back = found.read(window=RioWindow(box.col, box.row, box.width, box.height))
-                if zlib.crc32(np.ascontiguousarray(back)) != chunk.crc:
+                if zlib.crc32(np.ascontiguousarray(back).tobytes()) != chunk.crc:
                     raise ResourceError("write-unverified", self.target, f"rows {box.row} to {box.row_end} read back wrong",
                                         "the disk is full or faulty: free some space and try again")  # fmt: skip
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import rasterio
 from numpy.typing import NDArray
 
 from swath.core.legend import Legend
 from swath.disk.publish import publish
-from swath.disk.raster import rasterio
 
 Picture = NDArray[np.uint8]
 _GAP = 6

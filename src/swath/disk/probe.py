@@ -27,9 +27,9 @@ class BandFacts:
     """One band's valid pixels, as far as they were looked at; NaN where there was none.
 
     `low`, `median`, `high` are the 2nd, 50th and 98th percentile; `distinct` all values where they are few; `mode` the
-    most frequent value; `filler` an extreme value that stands apart from all others, with its share; `codes`: the few
-    values jump between neighbours as codes do, not as amounts; `twin` the number of an earlier band with the same
-    pixels. Shares are 0..1.
+    most frequent value; `filler` an extreme value that stands apart: (value, share, 2nd and 98th percentile of the
+    others); `codes`: the few values jump between neighbours as codes do, not as amounts; `twin` the number of an earlier
+    band with the same pixels. Shares are 0..1.
     """
 
     number: int
@@ -42,7 +42,7 @@ class BandFacts:
     distinct: tuple[float, ...] | None
     mode: float
     mode_share: float
-    filler: tuple[float, float] | None = None
+    filler: tuple[float, float, float, float] | None = None
     codes: bool = False
     twin: int | None = None
 
@@ -58,12 +58,13 @@ class Probe:
 
     `some_nodata` and `all_nodata` count pixels where some or all bands have the nodata value; `not_finite` those with
     NaN or infinity in a band (a NaN that is the nodata value not counted). `border` is (value, share) of pixels whose
-    bands are all 0, or all the type's maximum, where a corner is. `content` is a hash of spread patches, None where
-    they are blank. `sample` (C, n) holds some valid pixels.
+    bands are all 0, or all the type's maximum, where a corner is. `tags` are the nodata values of the bands. `content`
+    is a hash of spread patches, None where they are blank. `sample` (C, n) holds some valid pixels.
     """
 
     info: RasterInfo
     bands: tuple[BandFacts, ...]
+    tags: tuple[float | None, ...]
     looked: int
     valid: int
     some_nodata: int
@@ -104,6 +105,7 @@ def probe(
     return Probe(
         info=reader.info,
         bands=_facts(reader, good, tally),
+        tags=tuple(reader.nodata),
         looked=tally.looked,
         valid=tally.valid,
         some_nodata=tally.some_nodata,
@@ -229,7 +231,9 @@ def _facts(reader: RasterReader, values: NDArray[Any], tally: _Tally) -> tuple[B
     return tuple(found)
 
 
-def _filler(unique: NDArray[Any], counts: NDArray[np.int64], tag: float | None) -> tuple[float, float] | None:
+def _filler(
+    unique: NDArray[Any], counts: NDArray[np.int64], tag: float | None
+) -> tuple[float, float, float, float] | None:
     """The smallest or largest value with its share, where the others lie farther from it than they spread.
 
     It must fill 1 % of a band of many values, or be one of the usual nodata values.
@@ -238,12 +242,14 @@ def _filler(unique: NDArray[Any], counts: NDArray[np.int64], tag: float | None) 
         value, share = float(unique[end]), float(counts[end] / counts.sum())
         others = unique[rest].astype(np.float64)
         usual = value in _FILLERS
-        if value == tag or len(others) == 0 or not (usual or (share > 0.01 and len(unique) > FEW)):
+        if value == tag or not (usual or (share > 0.01 and len(unique) > FEW)):
             continue
+        if len(others) == 0:
+            return value, 1.0, math.nan, math.nan
         ranks = np.cumsum(counts[rest]) / counts[rest].sum()
         low, high = others[np.searchsorted(ranks, (0.02, 0.98))]
-        if abs(others[end] - value) > max(high - low, 0.0):
-            return value, share
+        if abs(others[end] - value) > high - low:
+            return value, share, float(low), float(high)
     return None
 
 
@@ -264,10 +270,10 @@ def _are_codes(unique: NDArray[Any], pairs: NDArray[Any]) -> bool:
 
 
 def _border(raw: NDArray[Any], patches: list[NDArray[Any]]) -> tuple[float, float] | None:
-    """(value, share) of blank pixels where a corner of the raster is blank in all of several bands."""
+    """(value, share) of blank pixels where a corner patch of the raster is blank in all of several bands."""
     if len(raw) < 2:
         return None
-    corners = [patches[i][:, y, x] for i, y, x in ((0, 0, 0), (_PATCHES - 1, 0, -1), (-_PATCHES, -1, 0), (-1, -1, -1))]
+    corners = [patches[i] for i in (0, _PATCHES - 1, -_PATCHES, -1)]
     blanks = [0.0] if raw.dtype.kind == "f" else [0.0, float(np.iinfo(raw.dtype).max)]
     for value in blanks:
         if any((c == value).all() for c in corners):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from swath.config import Config, load_config, omitted
-from swath.core.bands import Bands
+from swath.core.bands import Bands, Scope
 from swath.core.errors import ConfigError, DataError, did_you_mean
 from swath.core.events import Events
 from swath.core.filters import Filter
@@ -157,7 +157,7 @@ def select_bands(config: Config, info: RasterInfo, scene: Scene) -> Bands:
     )
     names = tuple(info.names[i - 1] for i in indexes)
     spec = config.bands
-    scope = "dataset" if spec.scope == "auto" else spec.scope
+    scope: Scope = "dataset" if spec.scope == "auto" else spec.scope
     n = len(indexes)
     return Bands(indexes, names, (1.0,) * n, (0.0,) * n, spec.method, scope, spec.nodata, spec.nodata_value)
 
@@ -169,7 +169,9 @@ def _band(band: int | str, info: RasterInfo, scene: Scene) -> int:
             raise DataError("band-missing", scene.image, f"has no band '{band}'", did_you_mean(band, info.names))
         return names.index(band.lower()) + 1
     if not 1 <= band <= info.count:
-        raise DataError("band-missing", scene.image, f"has no band {band}, only 1 to {info.count}", "correct bands.select")
+        raise DataError(
+            "band-missing", scene.image, f"has no band {band}, only 1 to {info.count}", "correct bands.select"
+        )
     return band
 
 
@@ -216,11 +218,15 @@ def _scene_regions(shape: tuple[int, int], held: list[tuple[Split, Window]], buf
     return [Region("trn", None, guard), *regions]
 
 
-def _held_out(project: Project, open_scenes: list[int], wanted: dict[Split, float]) -> dict[tuple[Split, int], list[Window]]:
+def _held_out(
+    project: Project, open_scenes: list[int], wanted: dict[Split, float]
+) -> dict[tuple[Split, int], list[Window]]:
     by = project.config.split.by
     if by == "auto":
         by = "scene" if len(open_scenes) >= 8 else "block"
-        why = f"{len(open_scenes)} training scenes: " + ("enough to hold out whole ones" if by == "scene" else "too few")
+        why = f"{len(open_scenes)} training scenes: " + (
+            "enough to hold out whole ones" if by == "scene" else "too few"
+        )
         project._decided("split.by", by, why)
     blocks = _scene_blocks(project, open_scenes) if by == "scene" else _blocks(project, open_scenes)
     held: dict[tuple[Split, int], list[Window]] = {}
@@ -246,7 +252,9 @@ def _blocks(project: Project, scenes: list[int]) -> list[Block]:
         side = block_size(areas, project.tile)
         project._decided("split.block", side, "about 16 blocks over the training scenes, none larger than a sample")
     return [
-        Block(i, w, class_pixels(project, i, w)) for i in scenes for w in block_windows(*project.infos[i].grid.shape, side)
+        Block(i, w, class_pixels(project, i, w))
+        for i in scenes
+        for w in block_windows(*project.infos[i].grid.shape, side)
     ]
 
 
@@ -310,7 +318,7 @@ def _with_scope(project: Project, means: list[Any], total: BandStatistics) -> Ba
     if project.config.bands.scope != "auto":
         return bands
     between = np.std(means, axis=0) / np.maximum(total.std, 1e-12) if len(means) >= 8 else np.zeros(len(bands))
-    scope = "image" if float(np.median(between)) > 0.5 else "dataset"
     share = float(np.median(between))
+    scope: Scope = "image" if share > 0.5 else "dataset"
     project._decided("bands.scope", scope, f"the scenes' means differ by {share:.2f} standard deviations")
     return replace(bands, scope=scope)

@@ -8,6 +8,7 @@ A failure removes the temporary; a kill leaves a `.NAME.<id>.part.EXT` that the 
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -81,7 +82,39 @@ def publish_text(path: str | Path, text: str) -> Path:
 
 def publish_json(path: str | Path, value: Any) -> Path:
     """The JSON file: sorted keys where order has no meaning is the caller's choice; two spaces, final newline."""
-    return publish_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    return publish_text(path, _json_text(value))
+
+
+def publish_card(path: str | Path, value: dict[str, Any]) -> Path:
+    """The JSON file sealed by a SHA-256 of its own content under `sha256`, so that any changed byte is found."""
+    return publish_json(path, {**value, "sha256": _seal(value)})
+
+
+def card_fault(path: str | Path) -> str | None:
+    """What is wrong with a sealed JSON file: unreadable, not written as it is written here, or changed; None if right."""
+    try:
+        text = Path(path).read_text()
+        value = json.loads(text)
+    except (OSError, ValueError) as e:
+        return f"cannot be read ({e})"
+    if not isinstance(value, dict) or _json_text(value) != text:
+        return "is not as it was written"
+    rest = {k: v for k, v in value.items() if k != "sha256"}
+    return None if value.get("sha256") == _seal(rest) else "does not have the checksum it states"
+
+
+def file_sha256(path: str | Path) -> str:
+    """The SHA-256 of a file, streamed."""
+    with Path(path).open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def _seal(value: dict[str, Any]) -> str:
+    return hashlib.sha256(_json_text(value).encode()).hexdigest()
+
+
+def _json_text(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def part_name(path: Path) -> Path:
@@ -104,8 +137,12 @@ def require_space(path: Path, needed: int) -> None:
     """Nothing, or a ResourceError that names needed and free space."""
     free = shutil.disk_usage(path.parent).free
     if needed > free:
-        raise ResourceError("disk-full", path, f"needs {_mb(needed)}, {_mb(free)} are free",
-                            "free some space or choose another output directory")
+        raise ResourceError(
+            "disk-full",
+            path,
+            f"needs {_mb(needed)}, {_mb(free)} are free",
+            "free some space or choose another output directory",
+        )
 
 
 def fsync_directory(directory: Path) -> None:
@@ -164,11 +201,16 @@ def _resources_explained(path: Path, needed: int) -> Iterator[None]:
         if e.errno in _FULL:
             free = shutil.disk_usage(_existing(path.parent)).free
             need = f"needs {_mb(needed)}, " if needed else ""
-            raise ResourceError("disk-full", path, f"the disk is full ({need}{_mb(free)} free)",
-                                "free some space or choose another output directory") from e
+            raise ResourceError(
+                "disk-full",
+                path,
+                f"the disk is full ({need}{_mb(free)} free)",
+                "free some space or choose another output directory",
+            ) from e
         if e.errno in _BARRED:
-            raise ResourceError("not-writable", path, f"cannot write ({e.strerror})",
-                                "check the directory's permissions and the disk") from e
+            raise ResourceError(
+                "not-writable", path, f"cannot write ({e.strerror})", "check the directory's permissions and the disk"
+            ) from e
         raise
 
 

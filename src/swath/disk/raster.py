@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,31 +10,18 @@ from pathlib import Path
 from threading import local
 from typing import Any
 
-GDAL_SETTINGS = {
-    "GDAL_CACHEMAX": "64",  # MB: memory must not follow the raster's size
-    "GDAL_PAM_ENABLED": "YES",  # sidecars are read; nothing here opens an input for writing
-    "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
-    "GDAL_VRT_ENABLE_PYTHON": "NO",
-    "GDAL_VRT_ENABLE_RAWRASTERBAND": "NO",
-    "CPL_VSIL_CURL_HEADER_FILE_KVP_ENABLED": "NO",
-    "GTIFF_WRITE_TOWGS84": "NO",
-}
-for _key, _value in GDAL_SETTINGS.items():
-    os.environ.setdefault(_key, _value)
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.env import ensure_env
+from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.io import DatasetReader
+from rasterio.windows import Window as RioWindow
 
-import numpy as np  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
-import rasterio  # noqa: E402
-from rasterio.enums import ColorInterp, MaskFlags  # noqa: E402
-from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError  # noqa: E402
-from rasterio.io import DatasetReader  # noqa: E402
-from rasterio.env import ensure_env  # noqa: E402
-from rasterio.windows import Window as RioWindow  # noqa: E402
-
-from swath.core.bands import Bands, valid_pixels  # noqa: E402
-from swath.core.errors import DataError  # noqa: E402
-from swath.core.grid import Grid  # noqa: E402
-from swath.core.windows import Window  # noqa: E402
+from swath.core.bands import Bands, valid_pixels
+from swath.core.errors import DataError
+from swath.core.grid import Grid
+from swath.core.windows import Window
 
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
@@ -97,7 +83,11 @@ class RasterReader:
     """
 
     def __init__(
-        self, path: str | Path, indexes: Sequence[int] | None = None, rule: str = "all", nodata_value: float | None = None
+        self,
+        path: str | Path,
+        indexes: Sequence[int] | None = None,
+        rule: str = "all",
+        nodata_value: float | None = None,
     ) -> None:
         self.path = Path(path)
         self.info = raster_info(path)
@@ -107,7 +97,9 @@ class RasterReader:
             raise DataError("band-missing", self.path, f"band {over[0]} is wanted, the file has {self.info.count} bands",
                             "correct `bands.select` or the file")  # fmt: skip
         self.rule: Any = rule
-        self.nodata = [self.info.nodata[i - 1] if self.info.nodata[i - 1] is not None else nodata_value for i in self.indexes]
+        self.nodata = [
+            self.info.nodata[i - 1] if self.info.nodata[i - 1] is not None else nodata_value for i in self.indexes
+        ]
         self._handles = local()
 
     @classmethod
@@ -145,7 +137,9 @@ class RasterReader:
         except RasterioError as e:
             cause = str(e.__cause__ or e).strip()
             where = f"{self.path} rows {window.row}-{window.row_end}, columns {window.col}-{window.col_end}"
-            raise DataError("raster-corrupt", where, f"cannot be read ({cause})", "replace the file with a whole copy") from e
+            raise DataError(
+                "raster-corrupt", where, f"cannot be read ({cause})", "replace the file with a whole copy"
+            ) from e
         return pixels, valid
 
     def _handle(self) -> Any:

@@ -56,9 +56,7 @@ def plan_places(project: Project, split: Split) -> list[Place]:
         Place(i, split, read, core)
         for i, info in enumerate(project.infos)
         if (region := project.region(i, split))
-        for read, core in sample_windows(
-            *info.grid.shape, region, size=project.tile, stride=project.stride, edge=edge
-        )
+        for read, core in sample_windows(*info.grid.shape, region, size=project.tile, stride=project.stride, edge=edge)
     ]
 
 
@@ -97,13 +95,13 @@ class SceneWindows:
         return self._labels[scene]
 
 
-class RasterSamples:
+class RasterSamples(Samples):
     """Samples read from the rasters when they are asked for; kept in memory while all of them fit into `memory`."""
 
     def __init__(self, project: Project, split: Split, memory: int) -> None:
         self.source = SceneWindows(project)
         self.places: Sequence[Place] = plan_places(project, split)
-        self.scene_names = [s.name for s in project.scenes]
+        self.scene_names: Sequence[str] = [s.name for s in project.scenes]
         pixel = np.dtype(project.infos[0].dtype).itemsize * len(project.bands) + 2
         self.keep = len(self.places) * project.tile**2 * pixel <= memory
         self._kept: dict[int, Sample] = {}
@@ -112,7 +110,11 @@ class RasterSamples:
         """One sample, or a window of it."""
         place = self.places[index]
         if not self.keep:
-            box = place.read if part is None else Window(place.read.row + part.row, place.read.col + part.col, *part.shape)
+            box = (
+                place.read
+                if part is None
+                else Window(place.read.row + part.row, place.read.col + part.col, *part.shape)
+            )
             return self.source.read(place, box)
         if index not in self._kept:
             self._kept[index] = self.source.read(place, place.read)

@@ -20,7 +20,14 @@ _SPLITS: dict[str, Split] = {
     "trn": "trn", "train": "trn", "training": "trn", "val": "val", "valid": "val", "validation": "val",
     "tst": "tst", "test": "tst", "testing": "tst",
 }  # fmt: skip
-_ALIASES = {"label": "labels", "mask": "labels", "masks": "labels", "gpkg": "labels", "img": "image", "attribute": "field"}
+_ALIASES = {
+    "label": "labels",
+    "mask": "labels",
+    "masks": "labels",
+    "gpkg": "labels",
+    "img": "image",
+    "attribute": "field",
+}
 COLUMNS = ("image", "labels", "field", "layer", "split", "group", "name", "aoi")
 
 
@@ -58,7 +65,9 @@ def scenes_from_rows(rows: Iterable[tuple[str, dict[str, Any]]], root: Path) -> 
     missing = [p for s in scenes for p in (s.image, s.labels, s.aoi) if p is not None and not p.exists()]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise DataError("file-missing", missing[0].absolute(), f"no such file{more}", "correct the paths in the manifest")
+        raise DataError(
+            "file-missing", missing[0].absolute(), f"no such file{more}", "correct the paths in the manifest"
+        )
     return _named(scenes)
 
 
@@ -199,5 +208,7 @@ def config_scenes(scenes: str | Sequence[dict[str, Any]], config: Path) -> tuple
     if isinstance(scenes, str):
         return read_manifest(config.parent / scenes)
     if not scenes:
-        raise ConfigError("scenes-empty", config, "`scenes` lists nothing", "name a manifest or rows with image and labels")
+        raise ConfigError(
+            "scenes-empty", config, "`scenes` lists nothing", "name a manifest or rows with image and labels"
+        )
     return scenes_from_rows(((f"{config} scene {i}", row) for i, row in enumerate(scenes, 1)), config.parent)

@@ -26,8 +26,8 @@ from swath.core.errors import DataError
 from swath.core.legend import Legend
 from swath.core.splits import SPLITS, Split
 from swath.core.windows import Window
-from swath.disk.publish import publish, publish_json
-from swath.disk.samples import Place, Sample, cut
+from swath.disk.publish import card_fault, file_sha256, publish, publish_card
+from swath.disk.samples import Place, Sample, Samples, cut
 
 VERSION = 1
 
@@ -77,7 +77,9 @@ class Schema:
         )
 
 
-def write_records(path: Path, schema: Schema, records: Iterable[tuple[Place, Sample, NDArray[np.int64]]]) -> NDArray[Any]:
+def write_records(
+    path: Path, schema: Schema, records: Iterable[tuple[Place, Sample, NDArray[np.int64]]]
+) -> NDArray[Any]:
     """Writes the records one after another to `path` (a temporary) and returns their index."""
     rows = []
     with path.open("wb") as f:  # publish: the caller's temporary
@@ -120,7 +122,9 @@ def publish_store(
 
     publish(directory / "index.npy", write_index)
     publish(directory / "tiles.gpkg", lambda part: footprints(index, part))
-    publish_json(directory / "card.json", {"swath": "store", "version": VERSION, "schema": schema.__dict__, **card})
+    files = {name: file_sha256(directory / name) for name in ("index.npy", "tiles.gpkg")}
+    head = {"swath": "store", "version": VERSION, "schema": schema.__dict__}
+    publish_card(directory / "card.json", {**head, **card, "files": files})
     return index
 
 
@@ -139,7 +143,7 @@ def read_card(directory: Path) -> dict[str, Any]:
     return card
 
 
-class StoreSamples:
+class StoreSamples(Samples):
     """The samples of one split of a store, memory-mapped; a record's checksum is verified at its first read."""
 
     def __init__(self, directory: Path, split: Split) -> None:
@@ -196,6 +200,25 @@ def broken_records(directory: Path) -> list[int]:
     index = load_index(directory, schema)
     records = map_records(directory, schema, len(index))
     return [i for i in range(len(index)) if zlib.crc32(records[i]) != int(index["crc"][i])]
+
+
+def store_faults(directory: Path) -> list[str]:
+    """Everything wrong with the files of a store; empty where all are as they were written."""
+    fault = card_fault(directory / "card.json")
+    if fault:
+        return [f"{directory / 'card.json'}: {fault}"]
+    files = read_card(directory)["files"]
+    faults = [
+        f"{directory / name}: does not have the checksum on the card"
+        for name, digest in files.items()
+        if not (directory / name).exists() or file_sha256(directory / name) != digest
+    ]
+    if not faults:
+        try:
+            faults = [f"{directory / 'records.bin'}: record {i} is damaged" for i in broken_records(directory)]
+        except DataError as e:
+            faults = [f"{e.where}: {e.message}"]
+    return faults
 
 
 def _box(window: Window) -> tuple[int, int, int, int]:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from swath.core.errors import DataError, did_you_mean
 from swath.core.events import Events
 from swath.core.grid import Bounds, Grid
-from swath.disk import raster as _gdal_settings_come_first  # noqa: F401
 from swath.disk.crs import crs_name, parse_crs, same_place, transform_bounds, transformer
 
 SUFFIXES = {".gpkg", ".shp", ".geojson", ".json", ".fgb", ".geojsonl", ".kml", ".gml", ".sqlite"}
@@ -63,10 +62,13 @@ def vector_info(path: str | Path, layer: str | None = None) -> VectorInfo:
     except (DataSourceError, DataLayerError) as e:
         raise _unreadable(path, e) from e
     bounds = info["total_bounds"]
-    known = bounds is not None and np.isfinite(bounds).all()
+    box: Bounds | None = None
+    if bounds is not None and np.isfinite(bounds).all():
+        left, bottom, right, top = (float(b) for b in bounds)
+        box = left, bottom, right, top
     return VectorInfo(
         path, info["driver"], name, layers, info["geometry_type"], int(info["features"]),
-        tuple(str(f) for f in info["fields"]), info["crs"], tuple(float(b) for b in bounds) if known else None,
+        tuple(str(f) for f in info["fields"]), info["crs"], box,
     )  # fmt: skip
 
 

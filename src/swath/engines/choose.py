@@ -42,7 +42,7 @@ def choose(reader: RasterReader, predictor: Predictor, spec: PredictSpec) -> Cho
     if spec.executor == "tiles":
         return choose_tiles(reader, predictor, spec)
     graph, obstacle = streamable(predictor, spec)
-    if graph is not None:
+    if graph is not None and isinstance(predictor, TorchPredictor):
         return choose_rows(reader, predictor, graph, spec)
     if spec.executor == "rows":
         raise ConfigError("rows-impossible", "predict.executor", obstacle, "use predict.executor=tiles")

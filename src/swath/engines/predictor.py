@@ -25,11 +25,16 @@ Scores = NDArray[np.float32]
 class Predictor(Protocol):
     """A model that answers for pixels. `radius` None: no finite margin makes tiles exact."""
 
-    bands: Bands
-    legend: Legend
-    stride: int
-    radius: int | None
-    backend: str
+    @property
+    def bands(self) -> Bands: ...
+    @property
+    def legend(self) -> Legend: ...
+    @property
+    def stride(self) -> int: ...
+    @property
+    def radius(self) -> int | None: ...
+    @property
+    def backend(self) -> str: ...
 
     def __call__(self, raw: NDArray[Any], valid: NDArray[np.bool_]) -> Scores:
         """Probabilities float32 (B, K, h, w) of raw pixels (B, C, h, w) with valid masks (B, h, w)."""
@@ -74,7 +79,9 @@ class TorchPredictor:
             return probabilities(self.net(self.scaled(raw, valid))).cpu().numpy()
 
 
-def load_predictor(model: str | Path, *, device: str = "auto", threads: int | str = "auto") -> tuple[TorchPredictor, Bundle]:
+def load_predictor(
+    model: str | Path, *, device: str = "auto", threads: int | str = "auto"
+) -> tuple[TorchPredictor, Bundle]:
     """The predictor of a bundle or run, proven by the bundle's golden probe. Raises DataError."""
     bundle = read_bundle(model)
     set_threads(threads)

@@ -63,7 +63,7 @@ class Rows:
 
     def drop(self, row: int) -> None:
         """Forget the rows before `row`; the memory of a part is given back when most of it is forgotten."""
-        while len(self._parts) > 1 and self._parts[1][0] <= row or self._parts and row >= self.stop:
+        while (len(self._parts) > 1 and self._parts[1][0] <= row) or (self._parts and row >= self.stop):
             del self._parts[0]
         if self._parts and self._parts[0][0] < row:
             start, part = self._parts[0]

@@ -46,7 +46,8 @@ class RowGraph:
         """Rows of the result for an image of `height` rows. Raises ValueError where the network cannot take it."""
         return extents(self.nodes, height, "rows")[self.output]
 
-    def peak_bytes(self,w,s): return 0
+    def peak_bytes(self, w, s):
+        return 0
 
 
 def trace_rows(net: nn.Module, stride: int, channels: int | None = None) -> RowGraph:

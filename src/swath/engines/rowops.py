@@ -17,7 +17,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from swath.engines.rowlaw import (
-    SAME,
     Operation,
     Reach,
     Slot,
@@ -30,19 +29,111 @@ from swath.engines.rowlaw import (
 )
 
 ROW_LOCAL = frozenset(
-    """abs add atan ceil celu clamp clamp_max clamp_min clip cos div divide double elu erf exp expm1 float floor gelu half
-    bfloat16 hardshrink hardsigmoid hardswish hardtanh leaky_relu log log1p logsigmoid maximum minimum mish mul multiply
-    neg negative pow rdiv reciprocal relu6 round rpow rsqrt rsub rtruediv selu sigmoid sign silu sin softplus
-    softshrink softsign sqrt square sub subtract tanh tanhshrink threshold to true_divide truediv type""".split()
+    [
+        "abs",
+        "add",
+        "atan",
+        "ceil",
+        "celu",
+        "clamp",
+        "clamp_max",
+        "clamp_min",
+        "clip",
+        "cos",
+        "div",
+        "divide",
+        "double",
+        "elu",
+        "erf",
+        "exp",
+        "expm1",
+        "float",
+        "floor",
+        "gelu",
+        "half",
+        "bfloat16",
+        "hardshrink",
+        "hardsigmoid",
+        "hardswish",
+        "hardtanh",
+        "leaky_relu",
+        "log",
+        "log1p",
+        "logsigmoid",
+        "maximum",
+        "minimum",
+        "mish",
+        "mul",
+        "multiply",
+        "neg",
+        "negative",
+        "pow",
+        "rdiv",
+        "reciprocal",
+        "relu6",
+        "round",
+        "rpow",
+        "rsqrt",
+        "rsub",
+        "rtruediv",
+        "selu",
+        "sigmoid",
+        "sign",
+        "silu",
+        "sin",
+        "softplus",
+        "softshrink",
+        "softsign",
+        "sqrt",
+        "square",
+        "sub",
+        "subtract",
+        "tanh",
+        "tanhshrink",
+        "threshold",
+        "to",
+        "true_divide",
+        "truediv",
+        "type",
+    ]
 )
 UNCHANGED = frozenset({"alpha_dropout", "clone", "contiguous", "detach", "dropout", "dropout1d", "dropout2d",
                        "dropout3d", "feature_alpha_dropout", "feature_dropout", "identity"})  # fmt: skip
-CONVERSIONS = frozenset({"to", "float", "double", "half", "bfloat16", "type"})  # return their input where nothing changes
+CONVERSIONS = frozenset(
+    {"to", "float", "double", "half", "bfloat16", "type"}
+)  # return their input where nothing changes
 PIECES = frozenset({"chunk", "split", "tensor_split"})
 METADATA = frozenset(
-    """__len__ device dim dtype element_size get_device is_complex is_contiguous is_cpu is_cuda is_floating_point is_leaf
-    is_meta is_mkldnn is_nested is_quantized is_sparse itemsize layout ndim ndimension nelement numel requires_grad shape
-    size storage_offset stride""".split()
+    [
+        "__len__",
+        "device",
+        "dim",
+        "dtype",
+        "element_size",
+        "get_device",
+        "is_complex",
+        "is_contiguous",
+        "is_cpu",
+        "is_cuda",
+        "is_floating_point",
+        "is_leaf",
+        "is_meta",
+        "is_mkldnn",
+        "is_nested",
+        "is_quantized",
+        "is_sparse",
+        "itemsize",
+        "layout",
+        "ndim",
+        "ndimension",
+        "nelement",
+        "numel",
+        "requires_grad",
+        "shape",
+        "size",
+        "storage_offset",
+        "stride",
+    ]
 )
 LEAST = 20481  # torch convolves images of fewer values by another algorithm, which is slower and rounds otherwise
 _WHOLE = "takes statistics over the whole image"

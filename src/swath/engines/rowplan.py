@@ -100,7 +100,6 @@ class RowPlan:
         inputs = -(-node.operation.least // (self.widths[source] * self.nodes[source].channels))
         return max(1, -(-((inputs - 1) * reach.up - reach.last + reach.first) // reach.down) + 1)
 
-
     def _most_rows(self, position: int, part: int) -> int:
         node, widest = self.nodes[position], self.line[position]
         for source in node.inputs:

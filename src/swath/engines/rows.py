@@ -78,7 +78,12 @@ def _below(window: Window, row: int) -> Window:
 
 
 def _stream_band(
-    reader: RasterReader, predictor: TorchPredictor, graph: RowGraph, band: Tile, strip: int, advance: Callable[[float], None]
+    reader: RasterReader,
+    predictor: TorchPredictor,
+    graph: RowGraph,
+    band: Tile,
+    strip: int,
+    advance: Callable[[float], None],
 ) -> Iterator[Rows]:
     height, width = reader.grid.shape
     core = band.core.clip(height, width)

@@ -114,7 +114,7 @@ class Recorder(TorchFunctionMode):
             raise call.stop(f"returns a {type(result).__name__}, not one tensor")
         for tensor, operation in zip(results, operations, strict=True):
             self._check(call, operation, tensor, inputs)
-            if name in UNCHANGED or tensor is inputs[0] and name in CONVERSIONS:
+            if name in UNCHANGED or (tensor is inputs[0] and name in CONVERSIONS):
                 self._alias(tensor, sources[0])
             else:
                 self._note(tensor, operation, sources)
@@ -157,4 +157,3 @@ def _tensors(value: Any) -> Iterator[Tensor]:
         yield from chain.from_iterable(map(_tensors, value))
     elif isinstance(value, dict):
         yield from _tensors(list(value.values()))
-

@@ -72,7 +72,9 @@ def _groups(tiles: Sequence[Tile], size: int) -> Iterator[tuple[list[Tile], int]
     for i, tile in enumerate(tiles):
         group.append(tile)
         following = tiles[i + 1] if i + 1 < len(tiles) else None
-        joined = following is not None and following.read.shape == tile.read.shape and following.core.row == tile.core.row
+        joined = (
+            following is not None and following.read.shape == tile.read.shape and following.core.row == tile.core.row
+        )
         if len(group) == size or not joined:
             yield group, i
             group = []
@@ -99,10 +101,13 @@ def _answers(predictor: Predictor, found: Sequence[Read], classes: int) -> list[
     """Scores (K, h, w) per tile; zeros where the core holds no valid pixel, without asking the model."""
     asked = [i for i, (tile, _, valid) in enumerate(found) if valid[tile.core_in_read].any()]
     empty = (classes, *found[0][0].read.shape)
-    answers = [np.zeros(empty, np.float32) for _ in found] if len(asked) < len(found) else [np.empty(0, np.float32)] * len(found)
+    answers = (
+        [np.zeros(empty, np.float32) for _ in found]
+        if len(asked) < len(found)
+        else [np.empty(0, np.float32)] * len(found)
+    )
     if asked:
         raw, valid = np.stack([found[i][1] for i in asked]), np.stack([found[i][2] for i in asked])
         for i, scores in zip(asked, predictor(raw, valid), strict=True):
             answers[i] = scores
     return answers
-

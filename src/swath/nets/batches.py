@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -66,7 +66,15 @@ class Batches:
     """Batches of random crops. `at(step)` builds one; `ahead(first, last)` reads them ahead in a thread."""
 
     def __init__(
-        self, samples: Samples, *, crop: int, batch_size: int, seed: int, ignore: int, stride: int, sampler: str = "uniform"
+        self,
+        samples: Samples,
+        *,
+        crop: int,
+        batch_size: int,
+        seed: int,
+        ignore: int,
+        stride: int,
+        sampler: str = "uniform",
     ) -> None:
         if not samples.places:
             raise ConfigError("samples-none", "train", "there is no training sample", "check splits and filters")
@@ -95,7 +103,7 @@ class Batches:
         scenes = tuple(scene for scene, _ in found)
         return Batch(torch.from_numpy(image), torch.from_numpy(labels), torch.from_numpy(valid), scenes)
 
-    def ahead(self, first: int, depth: int = 2) -> Iterator[Batch]:
+    def ahead(self, first: int, depth: int = 2) -> Generator[Batch, None, None]:
         """Batches from step `first` on, endlessly, `depth` of them read ahead; `waited` sums the seconds of waiting."""
         with ThreadPoolExecutor(1, "swath-batches") as pool:
             queue = [pool.submit(self.at, first + i) for i in range(depth)]

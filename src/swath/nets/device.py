@@ -46,5 +46,3 @@ def set_threads(wanted: int | str) -> int:
     count = cores if wanted == "auto" else int(wanted)
     torch.set_num_threads(count)
     return count
-
-

@@ -58,8 +58,9 @@ class Learner:
         x = self.scaler(batch.image, batch.valid, batch.scenes)
         y, valid = batch.labels.to(self.device), batch.valid.to(self.device)
         generator = torch.Generator(self.device).manual_seed(seed)
-        x, y, valid = augment(x, y, self.augmentation, generator, ignore=self.ignore, valid=valid)
-        x = x.masked_fill(~valid[:, None], 0.0).contiguous(memory_format=torch.channels_last)
+        x, y, seen = augment(x, y, self.augmentation, generator, ignore=self.ignore, valid=valid)
+        assert seen is not None
+        x = x.masked_fill(~seen[:, None], 0.0).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16):
             logits = self.net(x)
         loss = self.loss(logits.float(), y)

@@ -117,7 +117,9 @@ def class_indices(logits: Tensor) -> Tensor:
     return index
 
 
-def make_probe(net: nn.Module, raw: NDArray[Any], valid: NDArray[np.bool_], model_input: NDArray[np.float32]) -> dict[str, Any]:
+def make_probe(
+    net: nn.Module, raw: NDArray[Any], valid: NDArray[np.bool_], model_input: NDArray[np.float32]
+) -> dict[str, Any]:
     """The golden probe: a raw patch, its model input and the network's float32 output (K, h, w)."""
     return {"raw": raw, "valid": valid, "input": model_input, "output": run_probe(net, model_input)}
 

@@ -61,7 +61,11 @@ def evaluate(
         **result,
         "scenes": per_scene,
         "split": split,
-        "model": {"bundle": str(bundle.directory), "identity": bundle.identity, "validation_mean_iou": training.get("mean_iou")},
+        "model": {
+            "bundle": str(bundle.directory),
+            "identity": bundle.identity,
+            "validation_mean_iou": training.get("mean_iou"),
+        },
         "events": events.as_dict(),
         "seconds": round(time.monotonic() - started, 3),
     }
@@ -77,7 +81,9 @@ def evaluate_map(
         raise DataError("map-legend", path, "the map does not say what its classes are", "evaluate the model instead")
     scene = next((s for s in scenes if s.labels and on_grid(raster_info(s.image).grid, info.grid)), None)
     if scene is None:
-        raise DataError("map-scene", path, "no labelled scene has the map's grid", "name the manifest the map was made of")
+        raise DataError(
+            "map-scene", path, "no labelled scene has the map's grid", "name the manifest the map was made of"
+        )
     events = Events()
     truth = open_labels(scene, info.grid, legend, labels or LabelsSpec(), events)
     reader, total = RasterReader(path, [1], "none"), Confusion.zeros(len(legend))
@@ -99,7 +105,12 @@ def _chosen(scenes: Sequence[Scene], split: str | None, regions: dict[str, Regio
 
 
 def _score_scene(
-    scene: Scene, predictor: TorchPredictor, labels: LabelsSpec, spec: PredictSpec, region: Region | None, events: Events
+    scene: Scene,
+    predictor: TorchPredictor,
+    labels: LabelsSpec,
+    spec: PredictSpec,
+    region: Region | None,
+    events: Events,
 ) -> Confusion:
     legend = predictor.legend
     reader = RasterReader.of(scene.image, predictor.bands)
@@ -109,7 +120,9 @@ def _score_scene(
     with Progress(f"evaluate {scene.name}", reader.grid.height * reader.grid.width, "pixels") as progress:
         for rows in choice.run(progress.advance, {}):
             window = Window(rows.start, rows.col, *rows.scores.shape[1:])
-            counts = counts + Confusion.of(_truth(truth, window, rows, region, legend), best_class(rows.scores), len(legend))
+            counts = counts + Confusion.of(
+                _truth(truth, window, rows, region, legend), best_class(rows.scores), len(legend)
+            )
     return counts
 
 
@@ -120,4 +133,3 @@ def _truth(labels: Labels, window: Window, rows: Rows, region: Region | None, le
     if region is not None:
         found[~region.mask(window)] = legend.ignore
     return found
-

@@ -34,7 +34,9 @@ class Job:
 
     def outputs(self, out: Path, save: tuple[str, ...], suffixes: dict[str, str]) -> dict[str, Path]:
         """Product name -> output path."""
-        return {name: out / f"{self.stem}{suffixes[name]}" for name in ("classes", *[s for s in save if s != "classes"])}
+        return {
+            name: out / f"{self.stem}{suffixes[name]}" for name in ("classes", *[s for s in save if s != "classes"])
+        }
 
 
 def predict(
@@ -61,7 +63,8 @@ def predict(
     predictor, bundle = load_predictor(model, device=runtime.device, threads=runtime.threads)
     out.mkdir(parents=True, exist_ok=True)
     sweep(out)
-    maps, failures = [], []
+    maps: list[dict[str, Any]] = []
+    failures: list[SwathError] = []
     for job in jobs:
         try:
             maps.append(_map_one(job, predictor, bundle, out, spec, overwrite=overwrite))
@@ -103,7 +106,9 @@ def _map_one(
         if path.exists() and not overwrite:
             raise ResourceError("exists", path, "is there already, made otherwise", "add --overwrite to replace it")
     grid = reader.grid
-    require_space(out / "x", grid.height * grid.width * (2 + sum(4 * p.bands for n, p in wanted.items() if n == "probabilities")))
+    require_space(
+        out / "x", grid.height * grid.width * (2 + sum(4 * p.bands for n, p in wanted.items() if n == "probabilities"))
+    )
     bound = predictor.on(reader)
     choice = choose(reader, bound, spec)
     tags = {**tags, "EXACT": choice.exact}

@@ -32,9 +32,9 @@ def sample(project: Project, *, overwrite: bool = False) -> dict[str, Any]:
     started = time.monotonic()
     directory, print_ = project.store_dir, project.fingerprint(*SECTIONS)
     if (directory / "card.json").exists() and not overwrite:
-        card = read_card(directory)
-        if card["fingerprint"] == print_:
-            return _result(project, card, 0.0, done=True)
+        made = read_card(directory)
+        if made["fingerprint"] == print_:
+            return _result(project, made, 0.0, done=True)
         raise ResourceError("store-exists", directory, "holds a store of another config or of other inputs",
                             "add --overwrite to replace it")  # fmt: skip
     directory.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ def _records(
                 kept[place.split] += 1
                 yield place, found, counts
             progress.advance(1)
-    for split in {p.split for p in places} - {"tst"} - set(kept):
+    for split in sorted({p.split for p in places} - {"tst"} - set(kept)):
         raise DataError("samples-none", project.path, f"the filters left no sample in '{split}' ({dict(dropped)})",
                         "lower sample.min_annotated or sample.class_min")  # fmt: skip
 
@@ -115,7 +115,10 @@ def write_footprints(index: NDArray[Any], card: dict[str, Any], part: Path) -> N
         columns = {
             "scene": np.array([card["scenes"][r["scene"]] for r in rows], object),
             "split": np.array([SPLITS[r["split"]] for r in rows], object),
-            **{f"pixels_{name}": np.array([int(r["counts"][i]) for r in rows], np.int64) for i, name in enumerate(names)},
+            **{
+                f"pixels_{name}": np.array([int(r["counts"][i]) for r in rows], np.int64)
+                for i, name in enumerate(names)
+            },
         }
         write(
             str(part), geometry=np.array([shapely.to_wkb(b) for b in boxes], object), field_data=list(columns.values()),
@@ -131,7 +134,7 @@ def _footprint(grid: Any, box: NDArray[np.int64]) -> Any:
 
 
 def _split_counts(index: NDArray[Any], names: tuple[str, ...]) -> dict[str, Any]:
-    found = {}
+    found: dict[str, Any] = {}
     for n, split in enumerate(SPLITS):
         rows = index[index["split"] == n]
         pixels = rows["counts"].sum(0) if len(rows) else np.zeros(len(names), np.int64)

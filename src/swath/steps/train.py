@@ -120,7 +120,9 @@ def _existing(project: Project, run: Path, *, resume: bool, overwrite: bool) -> 
 def training_config(project: Project) -> dict[str, Any]:
     """The sections of the config that decide what is learnt, as plain values."""
     dumped = project.config.model_dump(mode="json")
-    return {k: dumped[k] for k in ("scenes", "classes", "bands", "labels", "split", "sample", "model", "augment", "train")}
+    return {
+        k: dumped[k] for k in ("scenes", "classes", "bands", "labels", "split", "sample", "model", "augment", "train")
+    }
 
 
 def _changed_keys(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
@@ -170,7 +172,9 @@ def _task(project: Project) -> Task:
     spec, store = project.config.train, project.store_dir
     made = (store / "card.json").exists()
     if spec.data == "store" and not made:
-        raise DataError("store-missing", store, "there is no store", "make it: swath sample CONFIG, or set train.data=rasters")
+        raise DataError(
+            "store-missing", store, "there is no store", "make it: swath sample CONFIG, or set train.data=rasters"
+        )
     if made and spec.data != "rasters":
         samples = StoreSamples(store, "trn")
         if samples.card["fingerprint"] != project.fingerprint(*SECTIONS):
@@ -308,7 +312,6 @@ def _evaluate(session: Session, losses: list[float]) -> None:
 def _watch(session: Session, confusion: Any) -> None:
     """Warns about classes that are in the labels but were never predicted for some evaluations."""
 
-
     for i, name in enumerate(session.legend.names):
         absent = confusion.counts[i].sum() > 0 and confusion.counts[:, i].sum() == 0
         session.state["never"][i] = session.state["never"][i] + 1 if absent else 0
@@ -348,7 +351,11 @@ def _finish(session: Session) -> dict[str, Any]:
         with session.learner.averaged():
             found = loop.evaluate_samples(session.learner, session.task.val, len(session.legend))
             scores = found.confusion.scores(session.legend.names, session.legend.background)
-            summary = {"epoch": state["step"] / session.batches.per_epoch, "step": state["step"], "mean_iou": scores["mean_iou"]}
+            summary = {
+                "epoch": state["step"] / session.batches.per_epoch,
+                "step": state["step"],
+                "mean_iou": scores["mean_iou"],
+            }
             _publish_bundle(session, "last", summary, scores)
     publish_json(run / "evidence.json", session.evidence)
     picture(session)
@@ -362,7 +369,13 @@ def _finish(session: Session) -> dict[str, Any]:
         "machine": {"python": platform.python_version(), "threads": torch.get_num_threads()},
     }
     publish_json(run / "train.json", result)
-    return {"run": str(run), "bundle": str(run / "best"), "bundle_last": str(run / "last"), **result, "already_done": False}
+    return {
+        "run": str(run),
+        "bundle": str(run / "best"),
+        "bundle_last": str(run / "last"),
+        **result,
+        "already_done": False,
+    }
 
 
 def picture(session: Session, count: int = 4) -> Path:
@@ -424,5 +437,3 @@ def _append(file: Path, line: dict[str, Any]) -> None:
     """Appends one line of JSON; a line cut short by a kill is dropped when the run goes on."""
     with file.open("a") as log:  # append-only log, not a published output
         log.write(json.dumps(line) + "\n")
-
-
