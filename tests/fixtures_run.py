@@ -6,7 +6,7 @@ Loaded by `pytest_plugins = ["fixtures_run"]` in the modules that use it.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -60,8 +60,7 @@ def copied_bundle(bundle: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _loud() -> Iterator[None]:
+def _loud() -> None:
     """Messages and progress as at the start, whatever `-q` a test before gave."""
     set_verbosity(1)
     set_quiet(False)
-    yield

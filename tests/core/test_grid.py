@@ -13,7 +13,7 @@ from swath.core.grid import Grid
 from swath.core.windows import Window
 
 NORTH_UP = Grid("EPSG:32618", Affine(0.5, 0, 583_000, 0, -0.5, 4_507_000), 40, 60)
-TURNED = Grid("EPSG:32618", Affine.translation(583_000, 4_507_000) @ Affine.rotation(30) @ Affine.scale(2, -2), 40, 60)
+TURNED = Grid("EPSG:32618", Affine.translation(583_000, 4_507_000) @ Affine.rotation(30) @ Affine.scale(2, -3), 40, 60)
 windows = st.builds(Window, st.integers(0, 39), st.integers(0, 59), st.integers(1, 40), st.integers(1, 60))
 
 
@@ -25,10 +25,10 @@ def test_bounds_and_pixel_size_of_a_north_up_grid() -> None:
 
 
 def test_a_turned_grid_has_positive_pixels_and_a_box_around_its_corners() -> None:
-    assert TURNED.pixel_size == pytest.approx((2, 2))
+    assert TURNED.pixel_size == pytest.approx((2, 3))
     left, bottom, right, top = TURNED.bounds
-    assert right - left == pytest.approx(60 * 2 * 0.75**0.5 + 40 * 2 * 0.5)
-    assert top - bottom == pytest.approx(60 * 2 * 0.5 + 40 * 2 * 0.75**0.5)
+    assert right - left == pytest.approx(60 * 2 * 0.75**0.5 + 40 * 3 * 0.5)
+    assert top - bottom == pytest.approx(60 * 2 * 0.5 + 40 * 3 * 0.75**0.5)
 
 
 def test_a_grid_without_crs_says_so() -> None:

@@ -107,6 +107,12 @@ def test_carving_keeps_the_class_shares() -> None:
     assert [b.pixels.tolist() for b in chosen] == [[50, 50]]
 
 
+def test_equal_blocks_are_taken_in_order_and_one_stays_for_training() -> None:
+    blocks = [Block(n // 2, Window(0, 10 * n, 10, 10), np.array([50, 50])) for n in range(6)]
+    assert carve(blocks[::-1], 0.5) == blocks[:3]
+    assert carve(blocks[::-1], 1.0) == blocks[:5]
+
+
 def test_nothing_is_carved_from_nothing() -> None:
     unlabelled = [Block(0, Window(0, 0, 4, 4), np.zeros(2, np.int64))] * 3
     assert carve(unlabelled, 0.5) == []

@@ -67,8 +67,9 @@ def test_same_place(source: str, target: str, bounds: tuple[float, float, float,
     assert same_place(source, target, bounds, tolerance=3.0 if "269" in source else 0.01) is same
 
 
-def test_the_tolerance_decides() -> None:
-    shifted = "+proj=tmerc +lat_0=0 +lon_0=-75 +k=0.9996 +x_0=500000.3 +datum=WGS84 +units=m"
+@pytest.mark.parametrize("shift", ["+x_0=500000.3 +y_0=0", "+x_0=500000 +y_0=0.3"])
+def test_the_tolerance_decides(shift: str) -> None:
+    shifted = f"+proj=tmerc +lat_0=0 +lon_0=-75 +k=0.9996 {shift} +datum=WGS84 +units=m"
     assert same_place(shifted, UTM18, TOWN, 0.5)
     assert not same_place(shifted, UTM18, TOWN, 0.1)
 

@@ -178,7 +178,7 @@ def test_which_field_is_asked_where_it_is_not_clear(make_vector: Make) -> None:
     path = make_vector("a.gpkg", [box(0, 0, 5, 5)], {"type": [1], "height": [3.5]})
     assert read(path, legend((0, "ground"), (1, "roof"))).sum() == 25
     two = legend((0, "ground"), (1, "roof"), (2, "road"))
-    with pytest.raises(DataError, match="which field holds the class.*type, height"):
+    with pytest.raises(DataError, match=r"which field holds the class.*type, height"):
         read(path, two)
     assert read(path, two, field="type").sum() == 25
     with pytest.raises(DataError, match="no field 'typ'"):

@@ -56,12 +56,13 @@ def test_a_flipped_byte_is_found(store: Path, record: int) -> None:
     for split in ("trn", "val", "tst"):
         samples = StoreSamples(store, split)  # type: ignore[arg-type]
         for i in range(len(samples.places)):
-            try:
+            if samples.rows[i] == record:
+                with pytest.raises(DataError, match=rf"record {record}: its checksum is wrong"):
+                    samples.read(i, Window(0, 0, 2, 2))
+                found.append(split)
+            else:
                 samples.read(i, Window(0, 0, 2, 2))
-            except DataError as e:
-                found.append(e.where.rsplit(" ", 1)[1])
-                assert "checksum" in e.message
-    assert found == [str(record)]
+    assert len(found) == 1
 
 
 def test_a_record_is_verified_once(store: Path) -> None:

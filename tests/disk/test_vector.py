@@ -151,6 +151,7 @@ def test_invalid_geometries_are_skipped_or_refused_with_their_ids(make_vector: M
     with pytest.raises(DataError, match=r"1 invalid geometries \(feature ids 4\); repair them") as error:
         repaired(found, "error", path, Events())
     assert error.value.code == "geometry-invalid"
+    repaired(found, "fix", path, Events())
     assert not shapely.is_valid(found.geometry[3]), "the features given in stay as they were"
 
 

@@ -79,7 +79,7 @@ class RegionTracer:
         self._add(codes, percent)
         self._row += len(codes)
         self._within_limit((self._held + self._fresh) * POOL_BYTES)
-        if self._fresh >= max(2 * self.batch[1], self._held):
+        if self._fresh >= max(2 * self.batch[1], self._held // 2):
             yield from self._harvest(final=False)
 
     def finish(self) -> Iterator[Regions]:
@@ -163,13 +163,13 @@ class RegionTracer:
 
     def _part(self, corners: Corners, root: Ints, is_root: NDArray[np.bool_], given: Ints, tally: _Tally) -> Corners:
         """The corners of the given regions, region by region; everything else is kept."""
-        number = np.full(len(root), -1, np.int64)
+        number = np.full(len(root), -1, np.int32)
         number[given] = np.arange(len(given))
         rank = number[corners.region]
         leave = np.flatnonzero(rank >= 0)
         leave = leave[np.argsort(rank[leave], kind="stable")]
         stays = is_root & (number < 0)
-        number = np.cumsum(stays) - 1
+        number = np.cumsum(stays, dtype=np.int32) - 1
         keep = np.flatnonzero(rank < 0)
         inside = self._ids >= 0
         self._ids[inside] = number[root[self._ids[inside]]]

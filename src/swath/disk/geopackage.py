@@ -77,6 +77,12 @@ def add_style(path: Path, classes: Sequence[ClassEntry], description: str) -> No
                    "VALUES ('layer_styles', 'attributes', 'layer_styles')")  # fmt: skip
         db.execute("INSERT INTO gpkg_ogr_contents (table_name, feature_count) VALUES ('layer_styles', 1)")
         db.execute("UPDATE gpkg_contents SET description = ? WHERE table_name = ?", (description, LAYER))
+    forget_clock(path)
+
+
+def forget_clock(path: Path) -> None:
+    """Pins the times of change in a GeoPackage, so that equal content gives equal files."""
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute("UPDATE gpkg_contents SET last_change = ?", (NO_CLOCK,))
 
 

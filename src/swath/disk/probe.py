@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swath.core.errors import DataError
 from swath.core.windows import Window
-from swath.disk.raster import RasterInfo, RasterReader
+from swath.disk.raster import RasterInfo, RasterReader, open_raster
 
 PIXELS, VALUES = 4_000_000, 24_000_000  # looked at per raster: pixels, and pixels times bands
 FEW = 32  # a band of at most so many values may hold codes instead of amounts
 _CELL, _SAMPLED = 262_144, 2_000_000  # pixels of a window; values (pixels times bands) that the facts are taken from
+_BLOCKS = 4096  # whose place in the file is compared with its size
 _PATCH, _PATCHES = 8, 4  # side of a patch of the content hash; patches along each axis
 _FILLERS = frozenset((-9999.0, -99999.0, -999.0, -32768.0, -32767.0, 65535.0, float(np.finfo("f4").min), -1e20, 1e20))
 
@@ -94,6 +96,7 @@ def probe(
     Raises DataError where the raster or one of these blocks cannot be read.
     """
     reader = RasterReader(path, indexes, rule, nodata_value)
+    require_whole(reader.info)
     count = len(reader.indexes)
     windows = spread_windows(reader.info, min(pixels, VALUES // count), count)
     tally = _Tally(reader, sum(w.area for w in windows))
@@ -135,6 +138,27 @@ def spread_windows(info: RasterInfo, pixels: float, bands: int = 1) -> list[Wind
     else:
         chosen = [(r, c) for r in range(rows) for c in range(cols)]
     return [Window(r * tall, c * wide, tall, wide).clip(height, width) for r, c in chosen]
+
+
+def require_whole(info: RasterInfo) -> None:
+    """Nothing, or a DataError where blocks of a TIFF lie beyond the end of its file; at most 4096 are asked for."""
+    if info.driver not in ("GTiff", "COG"):
+        return
+    size = info.path.stat().st_size
+    rows, cols = (-(-n // b) for n, b in zip(info.grid.shape, info.block, strict=True))
+    numbers = _spread(rows * cols, min(rows * cols, _BLOCKS))
+    with open_raster(info.path) as source:
+        lost = [n for n in numbers if _end(source, n // cols, n % cols) > size]
+    if lost:
+        raise DataError("raster-truncated", info.path, f"{len(lost)} of {len(numbers)} blocks lie beyond the end of the file, "
+                        f"the first at row {lost[0] // cols * info.block[0]}", "replace it with a whole copy")  # fmt: skip
+
+
+def _end(source: Any, row: int, col: int) -> int:
+    """The byte after a block of the first band; 0 for one that was never written."""
+    place = f"{col}_{row}"
+    first, length = (source.get_tag_item(f"BLOCK_{what}_{place}", "TIFF", bidx=1) for what in ("OFFSET", "SIZE"))
+    return int(first) + int(length) if first and length else 0
 
 
 def _cell(info: RasterInfo, bands: int) -> tuple[int, int]:
@@ -266,7 +290,7 @@ def _are_codes(unique: NDArray[Any], pairs: NDArray[Any]) -> bool:
     ranks = np.searchsorted(unique, pairs[:, np.isin(pairs, unique).all(0)])
     steps = np.abs(ranks[0] - ranks[1])
     changes = int(np.count_nonzero(steps))
-    return few > 2 and changes >= 50 and np.count_nonzero(steps == 1) < 0.7 * changes
+    return few > 2 and changes >= 50 and int(np.count_nonzero(steps == 1)) < 0.7 * changes
 
 
 def _border(raw: NDArray[Any], patches: list[NDArray[Any]]) -> tuple[float, float] | None:

@@ -49,12 +49,17 @@ class Scene:
 def read_manifest(path: str | Path) -> tuple[Scene, ...]:
     """The scenes of a manifest, in its order. Raises DataError with file:line, or the list of missing files."""
     path = Path(path)
+    return scenes_from_rows(manifest_rows(path), path.parent)
+
+
+def manifest_rows(path: Path) -> Iterable[tuple[str, dict[str, Any]]]:
+    """(where, row) of every row of a manifest as it is written. Raises DataError, for CSV while rows are taken."""
     if not path.exists():
         raise DataError("file-missing", path.absolute(), "no such manifest", "check `scenes:` in the config")
     readers = {".csv": _csv_rows, ".tsv": _csv_rows, ".json": _json_rows, ".geojson": _table_rows, ".gpkg": _table_rows}
     if path.suffix.lower() not in readers:
         raise DataError("manifest-format", path, f"'{path.suffix}' is no manifest", "write CSV, JSON or GeoPackage")
-    return scenes_from_rows(readers[path.suffix.lower()](path), path.parent)
+    return readers[path.suffix.lower()](path)
 
 
 def scenes_from_rows(rows: Iterable[tuple[str, dict[str, Any]]], root: Path) -> tuple[Scene, ...]:
@@ -212,3 +217,23 @@ def config_scenes(scenes: str | Sequence[dict[str, Any]], config: Path) -> tuple
             "scenes-empty", config, "`scenes` lists nothing", "name a manifest or rows with image and labels"
         )
     return scenes_from_rows(((f"{config} scene {i}", row) for i, row in enumerate(scenes, 1)), config.parent)
+
+
+def survey(rows: Iterable[tuple[str, dict[str, Any]]], root: Path) -> tuple[tuple[Scene, ...], list[DataError]]:
+    """The scenes of the rows that name one, and every problem: bad rows, and each missing file (still in its scene)."""
+    scenes, problems = [], []
+    listed = iter(rows)
+    while True:
+        try:
+            where, row = next(listed)
+            scenes.append(_scene(where, row, root))
+        except StopIteration:
+            break
+        except DataError as e:
+            problems.append(e)
+    files = dict.fromkeys(p for s in scenes for p in (s.image, s.labels, s.aoi) if p is not None)
+    problems += [
+        DataError("file-missing", p.absolute(), "no such file", "correct the paths in the manifest")
+        for p in files if not p.exists()
+    ]  # fmt: skip
+    return _named(scenes), problems

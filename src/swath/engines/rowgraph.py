@@ -13,10 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from swath.engines.rowlaw import Node, Operation, Reach, Untraceable
-from swath.engines.rowplan import extents
+from swath.engines.rowplan import RowPlan, extents, peak_bytes
 from swath.engines.rowtrace import record
 
-__all__ = ["RowGraph", "Untraceable", "trace_rows"]
+__all__ = ["BLOCK", "RowGraph", "Untraceable", "trace_rows"]
+
+BLOCK = 16 << 20  # bytes of a layer computed at a time: most of it stays in the cache, and malloc needs no fresh pages
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,32 @@ class RowGraph:
         return _radius(self, "columns")
 
     def output_rows(self, height: int) -> int:
-        """Rows of the result for an image of `height` rows. Raises ValueError where the network cannot take it."""
+        """Rows of the result for an image of `height` rows.
+
+        Raises ValueError where that is no multiple of the stride, or the network cannot be applied to it.
+        """
+        if height < 1 or height % self.stride:
+            raise ValueError(f"{height} rows are no multiple of the stride {self.stride}")
         return extents(self.nodes, height, "rows")[self.output]
 
-    def peak_bytes(self, w, s):
-        return 0
+    def peak_bytes(self, width: int, strip: int, block: int = BLOCK) -> int:
+        """An estimate, good within a factor of two, of the memory in bytes that a RowStream takes, weights aside.
+
+        It does not depend on the height of the image. `width` is a multiple of the stride.
+        """
+        strips = -(-sum(self.radius_rows) // strip) + 4  # until the buffers are as full as they get, and two more
+        height = -(-strips * strip // self.stride) * self.stride
+        return peak_bytes(RowPlan(self.nodes, height, width, block), strip)
+
+    def best_strip(self, width: int, memory: int) -> int:
+        """The fastest number of rows to compute at a time within `memory` bytes: 1, 2, 4 or 8 strides.
+
+        One stride where even that takes more than `memory`: compare `peak_bytes`, and use narrower bands.
+        """
+        for strides in (8, 4, 2):
+            if self.peak_bytes(width, strides * self.stride) <= memory:
+                return strides * self.stride
+        return self.stride
 
 
 def trace_rows(net: nn.Module, stride: int, channels: int | None = None) -> RowGraph:

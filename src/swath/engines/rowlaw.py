@@ -124,3 +124,24 @@ class Node:
     def windowed(self) -> bool:
         """True where an output row reads several input rows."""
         return self.operation.rows.last - self.operation.rows.first >= self.operation.rows.up
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call seen in the network: its layer, name and function, the shapes of its image-dependent inputs and result."""
+
+    layer: str
+    name: str
+    function: Callable[..., Any]
+    inputs: tuple[tuple[int, ...], ...]
+    output: tuple[int, ...]
+
+    def stop(self, reason: str) -> Untraceable:
+        """The refusal of this call, to be raised."""
+        return Untraceable(self.layer, f"{self.name} {reason}")
+
+
+def only_image(call: Call, data: object, *others: object) -> None:
+    """Check that the first tensor depends on the image and the others do not."""
+    if not isinstance(data, Slot) or any(isinstance(o, Slot) for o in others):
+        raise call.stop("takes weights that are computed from the image")

@@ -26,19 +26,21 @@ class Step:
 class RowPlan:
     """The steps that each strip of an image of (height, width) makes possible, in order.
 
-    Raises ValueError where the network can not be applied to an image of that size.
+    No step computes or reads more than about `block` bytes (a single row may), and none leaves a convolution fewer
+    values than its `least`, as far as the image has more. Raises ValueError where the network cannot be applied to an
+    image of that size.
     """
 
-    def __init__(self, nodes: Sequence[Node], height: int, width: int, part: int) -> None:
+    def __init__(self, nodes: Sequence[Node], height: int, width: int, block: int) -> None:
         self.nodes = nodes
         self.heights = extents(nodes, height, "rows")
         self.widths = extents(nodes, width, "columns")
+        self.line = [n.channels * w * n.dtype.itemsize for n, w in zip(nodes, self.widths, strict=True)]
         self.done = [0] * len(nodes)  # rows computed so far
         self.readers: list[list[int]] = [[] for _ in nodes]
         self._read = [0] * len(nodes)  # the first input row that the node still reads
-        self.line = [n.channels * w * n.dtype.itemsize for n, w in zip(nodes, self.widths, strict=True)]
         self._least = [self._least_rows(node) for node in nodes]
-        self._most = [self._most_rows(position, part) for position in range(len(nodes))]
+        self._most = [self._most_rows(position, block) for position in range(len(nodes))]
         for position, node in enumerate(nodes):
             for source in dict.fromkeys(node.inputs):
                 self.readers[source].append(position)
@@ -59,12 +61,16 @@ class RowPlan:
         """The first row of a node that another still reads; the number of its rows so far where none does."""
         return min((self._read[r] for r in self.readers[position]), default=self.done[position])
 
-    def overlap(self, position: int, start: int) -> int:
-        """How many rows before row `start` of a node are read again, as context, by a window that reads on from it."""
+    def windowed(self, position: int) -> bool:
+        """True where some reader of a node reads several of its rows for one of its own."""
+        return any(self.nodes[reader].windowed for reader in self.readers[position])
+
+    def context(self, position: int, start: int) -> int:
+        """How many rows before row `start` of a node are read again by a window that goes on to read from it."""
         rows = 0
         for reader in self.readers[position]:
             reach, again = self.nodes[reader].operation.rows, start - self._read[reader]
-            if again <= (reach.last - reach.first) // reach.up:  # a reader that waits for more rows gathers them itself
+            if again <= (reach.last - reach.first) // reach.up:  # a reader that lags further behind gathers its rows
                 rows = max(rows, again)
         return rows
 
@@ -97,14 +103,14 @@ class RowPlan:
         if not node.operation.least:
             return 1
         source, reach = node.inputs[0], node.operation.rows
-        inputs = -(-node.operation.least // (self.widths[source] * self.nodes[source].channels))
-        return max(1, -(-((inputs - 1) * reach.up - reach.last + reach.first) // reach.down) + 1)
+        rows = -(-node.operation.least // (self.widths[source] * self.nodes[source].channels))
+        return max(1, -(-((rows - 1) * reach.up - reach.last + reach.first) // reach.down) + 1)
 
-    def _most_rows(self, position: int, part: int) -> int:
-        node, widest = self.nodes[position], self.line[position]
-        for source in node.inputs:
+    def _most_rows(self, position: int, block: int) -> int:
+        widest = self.line[position]
+        for source in self.nodes[position].inputs:
             widest = max(widest, self.line[source] * self.heights[source] // self.heights[position])
-        return max(part // widest, 2 * self._least[position] - 1)
+        return max(block // widest, 2 * self._least[position] - 1)
 
 
 def extents(nodes: Sequence[Node], size: int, axis: str) -> list[int]:
@@ -122,3 +128,27 @@ def extents(nodes: Sequence[Node], size: int, axis: str) -> list[int]:
             raise ValueError(f"{node.layer} gives {result} {axis} where the image has {size}")
         sizes.append(result)
     return sizes
+
+
+def peak_bytes(plan: RowPlan, strip: int) -> int:
+    """The largest memory in bytes that rows take while strips of `strip` rows run through the whole of a fresh plan."""
+    held, total, peak = [0] * len(plan.nodes), 0, 0
+
+    def hold(position: int) -> int:
+        before = held[position]
+        held[position] = (plan.done[position] - plan.kept(position)) * plan.line[position]
+        return held[position] - before
+
+    height = plan.heights[0]
+    for start in range(0, height, strip):
+        rows = min(strip, height - start)
+        held[0] += rows * plan.line[0]
+        total += rows * plan.line[0]
+        for step in plan.advance(rows):
+            node = plan.nodes[step.node]
+            work = (step.stop - step.start) * plan.line[step.node]
+            if node.windowed and (node.operation.rows.up > 1 or step.first < 0):
+                work += (step.last - step.first) * plan.line[node.inputs[0]]
+            peak = max(peak, total + work)
+            total += hold(step.node) + sum(hold(source) for source in set(node.inputs))
+    return peak

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from swath.engines.rowlaw import Node, Operation, Slot, Untraceable
-from swath.engines.rowops import CONVERSIONS, METADATA, PIECES, UNCHANGED, Call, pieces, plain_name, read, refusal
+from swath.engines.rowlaw import Call, Node, Operation, Slot, Untraceable
+from swath.engines.rowops import CONVERSIONS, METADATA, PIECES, UNCHANGED, pieces, plain_name, read, refusal
 
 
 def record(net: nn.Module, image: Tensor) -> tuple[list[Node], int]:
@@ -49,6 +49,8 @@ class Recorder(TorchFunctionMode):
         """While entered, the recorder knows which module of `net` runs, and checks what each of them returns."""
         with ExitStack() as hooks:
             for name, module in net.named_modules():
+                if isinstance(module, torch.jit.ScriptModule):
+                    raise Untraceable(name or type(net).__name__, "is compiled, its steps cannot be seen")
                 enter, leave = self._hooks(name or type(net).__name__)
                 hooks.callback(module.register_forward_pre_hook(enter, prepend=True, with_kwargs=True).remove)
                 hooks.callback(module.register_forward_hook(leave, with_kwargs=True).remove)
@@ -59,9 +61,9 @@ class Recorder(TorchFunctionMode):
             self.path.append(name)
 
         def leave(module: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
-            if any(self._follows(t) for t in _tensors((args, kwargs))):
-                if not all(self._follows(t) for t in _tensors(result)):
-                    raise Untraceable(name, "runs code whose steps cannot be seen")
+            given, made = _tensors((args, kwargs)), _tensors(result)
+            if any(map(self._follows, given)) and not all(map(self._follows, made)):
+                raise Untraceable(name, "runs code whose steps cannot be seen")
             self.path.pop()
 
         return enter, leave

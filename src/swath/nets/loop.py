@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from swath.config import TrainSpec
-from swath.core.errors import DataError
+from swath.core.errors import ConfigError, DataError, did_you_mean
 from swath.core.metrics import Confusion
 from swath.core.windows import up
 from swath.disk.samples import Samples
@@ -186,9 +186,13 @@ def automatic_weights(pixels: NDArray[np.int64]) -> list[float]:
 
 
 def class_weight_list(weights: Any, names: tuple[str, ...], pixels: NDArray[np.int64]) -> list[float] | None:
-    """The weights in class order of `none`, `auto` or a mapping by name (others weigh 1)."""
+    """The weights in class order of `none`, `auto` or a mapping by name (others weigh 1). Raises ConfigError."""
     if weights == "none":
         return None
     if weights == "auto":
         return automatic_weights(pixels)
+    for name in weights:
+        if name not in names:
+            raise ConfigError("class-unknown", f"train.class_weights.{name}", f"no class is named '{name}'",
+                              did_you_mean(name, names))  # fmt: skip
     return [float(weights.get(name, 1.0)) for name in names]

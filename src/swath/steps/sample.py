@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from swath.core.errors import DataError, ResourceError
 from swath.core.splits import SPLITS, Split
+from swath.disk.geopackage import forget_clock
 from swath.disk.project import Project, fit_bands
 from swath.disk.publish import sweep
 from swath.disk.samples import Place, Sample, SceneWindows, class_counts, plan_places, scene_bands
@@ -125,6 +126,7 @@ def write_footprints(index: NDArray[Any], card: dict[str, Any], part: Path) -> N
             fields=list(columns), crs=crs, geometry_type="Polygon", driver="GPKG",
             layer="samples" if n == 0 else f"samples_{n + 1}", append=n > 0,
         )  # fmt: skip
+    forget_clock(part)
 
 
 def _footprint(grid: Any, box: NDArray[np.int64]) -> Any:

@@ -1,0 +1,296 @@
+"""Findings on labels: the features of vector layers, the values of label rasters, and how both lie on their images."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from pyproj.exceptions import ProjError
+
+from swath.core.errors import DataError
+from swath.core.events import Events
+from swath.core.grid import Bounds, Grid
+from swath.core.legend import Legend
+from swath.disk.audit import Finding, share, shown
+from swath.disk.crs import crs_name, parse_crs, same_place, transform_bounds
+from swath.disk.labels import on_grid
+from swath.disk.raster import RasterInfo
+from swath.disk.tally import Counts
+from swath.disk.vector import Features, VectorInfo, repaired
+
+COVERED, SPARSE = 0.75, 0.02  # shares of the image below which labels are told of
+
+
+@dataclass
+class LayerAudit:
+    """What is wrong with the features of one layer, each counted once however many scenes it labels.
+
+    `legend` None: class values are not looked at. `policy` is `labels.invalid`.
+    """
+
+    path: Path
+    legend: Legend | None = None
+    policy: str = "fix"
+    seen: set[int] = field(default_factory=set)
+    usable: int = 0
+    _fids: dict[str, list[int]] = field(default_factory=dict)
+    _unknown: dict[str, list[int]] = field(default_factory=dict)
+    _hashes: dict[int, tuple[int, Any]] = field(default_factory=dict)
+    _twins: list[tuple[int, int]] = field(default_factory=list)
+    _torn: int = 0
+    _reason: str = ""
+    _texts: bool = False
+
+    def add(self, features: Features) -> None:
+        """Takes features; those seen before are passed over."""
+        fresh = np.array([f not in self.seen for f in features.fids.tolist()], bool)
+        if not fresh.any():
+            return
+        geometry, fids = features.geometry[fresh], features.fids[fresh]
+        self.seen.update(fids.tolist())
+        null = shapely.is_missing(geometry) | shapely.is_empty(geometry)
+        flat = ~null & (shapely.get_dimensions(geometry) < 2)
+        bad = ~null & ~flat & ~shapely.is_valid(geometry)
+        for kind, hit in (("empty", null), ("flat", flat), ("invalid", bad)):
+            self._fids.setdefault(kind, []).extend(fids[hit].tolist())
+        if bad.any() and not self._reason:
+            self._reason = str(shapely.is_valid_reason(geometry[bad][0]))
+        self.usable += int((~null & ~flat & ~(bad & (self.policy == "skip"))).sum())
+        values = None if features.values is None else features.values[fresh]
+        self._compare(geometry[~null], fids[~null], None if values is None else values[~null])
+        if values is not None and self.legend is not None:
+            self._match(values, fids, self.legend)
+
+    def _compare(self, geometry: NDArray[Any], fids: NDArray[np.int64], values: NDArray[Any] | None) -> None:
+        texts = shapely.to_wkb(shapely.normalize(geometry)) if len(geometry) else []
+        for n, (text, fid) in enumerate(zip(texts, fids.tolist(), strict=True)):
+            value = None if values is None else values[n]
+            first, before = self._hashes.setdefault(hash(text), (fid, value))
+            if first != fid:
+                self._twins.append((first, fid))
+                self._torn += bool(before != value)
+
+    def _match(self, values: NDArray[Any], fids: NDArray[np.int64], legend: Legend) -> None:
+        known: dict[Any, int | None] = {}
+        for value, fid in zip(values.tolist(), fids.tolist(), strict=True):
+            if value is None or value != value:
+                self._fids.setdefault("null", []).append(fid)
+                continue
+            if value not in known:
+                known[value] = legend.match(value)
+                self._texts |= isinstance(value, str) and value.strip().lstrip("-").isdecimal()
+            if known[value] is None:
+                self._unknown.setdefault(str(value), []).append(fid)
+            elif known[value] == legend.background:
+                self._fids.setdefault("zero", []).append(fid)
+
+    def findings(self) -> Iterator[Finding]:
+        """The findings on all features taken so far."""
+        path, count = self.path, {k: (f"{len(v):,}", f"(feature ids {shown(sorted(v))})") for k, v in self._fids.items() if v}
+        if "empty" in count:
+            n, ids = count["empty"]
+            yield Finding("warning", "geometry-empty", path, f"{n} null or empty geometries {ids}: skipped", "delete them")
+        if "flat" in count:
+            n, ids = count["flat"]
+            yield Finding("warning", "geometry-not-areal", path, f"{n} points or lines {ids}: skipped", "buffer them, or export polygons")
+        if "invalid" in count:
+            n, ids = count["invalid"]
+            done = {"fix": "repaired", "skip": "skipped", "error": "refused, as labels.invalid=error asks"}[self.policy]
+            yield Finding("error" if self.policy == "error" else "warning", "geometry-invalid", path,
+                          f"{n} invalid geometries {ids}, the first: {self._reason}; {done}", "repair them in a GIS")  # fmt: skip
+        if self._twins:
+            torn = f", {self._torn:,} of them with different classes" if self._torn else ""
+            yield Finding("warning", "geometry-twice", path, f"{len(self._twins):,} geometries are there twice{torn} (feature ids "
+                          f"{shown(f'{a} = {b}' for a, b in self._twins)}): burnt once", "delete one of each")  # fmt: skip
+        yield from self._class_findings(count)
+
+    def _class_findings(self, count: dict[str, tuple[str, str]]) -> Iterator[Finding]:
+        path, legend = self.path, self.legend
+        if legend is None:
+            return
+        if self._unknown:
+            listed = "; ".join(f"{v} ({len(f):,} features: {shown(f, 4)})" for v, f in sorted(self._unknown.items())[:8])
+            more = f" and {len(self._unknown) - 8} more values" if len(self._unknown) > 8 else ""
+            yield Finding("error", "class-unknown", path, f"values without a class: {listed}{more}", "add them to `classes`, or to "
+                          f"`classes.ignore`; classes are {', '.join(f'{c.id} {c.name}' for c in legend.classes)}")  # fmt: skip
+        if "null" in count:
+            n, ids = count["null"]
+            yield Finding("warning", "class-null", path, f"{n} features without a class {ids}: ignored", "fill the field")
+        if "zero" in count:
+            n, _ = count["zero"]
+            yield Finding("note", "class-zero", path, f"{n} polygons are of class 0 {legend.names[legend.background or 0]}")
+        if self._texts:
+            yield Finding("note", "class-text", path, "class ids are stored as text: '1' is taken as 1")
+
+
+def crs_findings(labels: Path, own: str | None, image: RasterInfo, layer: str | None = None) -> list[Finding]:
+    """What the coordinate systems of labels and image have to do with each other. Raises DataError."""
+    grid = image.grid
+    if own is None or grid.crs is None:
+        if (own is None) == (grid.crs is None):
+            return []
+        without, which = (labels, "labels have") if own is None else (image.path, "image has")
+        return [Finding("error", "crs-missing", without, f"the {which} no coordinate system, the other is {crs_name(own or grid.crs)}",
+                        "assign the right one: ogr2ogr -a_srs or gdal_edit.py -a_srs")]  # fmt: skip
+    if not same_place(own, grid.crs, grid.bounds, 0.01 * min(grid.pixel_size)):
+        message = f"is in {crs_name(own)}, the image in {crs_name(grid.crs)}: labels are reprojected to the image"
+        return [Finding("note", "crs-reprojected", labels, message)]
+    mine, theirs = stored_code(labels, own, layer), stored_code(image.path, grid.crs)
+    if mine == theirs:
+        return []
+    level: Any = "warning" if mine and theirs else "note"
+    message = (f"stores its coordinate system as {mine or 'text without a code'} ({parse_crs(own).name}), the image as "
+               f"{theirs or 'text without a code'}: codes differ, definitions agree, nothing is reprojected")  # fmt: skip
+    return [Finding(level, "crs-code-differs", labels, message)]
+
+
+def stored_code(path: Path, definition: str, layer: str | None = None) -> str | None:
+    """The code under which a file stores its coordinate system, such as EPSG:26986, or NONE:4327 in a GeoPackage."""
+    if path.suffix.lower() == ".gpkg" and (row := _geopackage_code(path, layer)):
+        return row
+    code = parse_crs(definition).to_json_dict().get("id")
+    return f"{code['authority']}:{code['code']}" if code else None
+
+
+def _geopackage_code(path: Path, layer: str | None) -> str | None:
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as source:
+            rows = source.execute(
+                "SELECT table_name, organization, organization_coordsys_id"
+                " FROM gpkg_spatial_ref_sys JOIN gpkg_geometry_columns USING (srs_id)"
+            ).fetchall()
+    except sqlite3.Error:
+        return None
+    found = [f"{owner}:{code}".upper() for name, owner, code in rows if layer in (None, name)]
+    return found[0] if found else None
+
+
+def footprint(grid: Grid) -> Any:
+    """The outline of a grid in its own coordinate system."""
+    corners = [(0, 0), (grid.width, 0), (grid.width, grid.height), (0, grid.height)]
+    return shapely.Polygon([grid.transform @ c for c in corners])
+
+
+def placement(info: VectorInfo, features: Features, image: RasterInfo, *, shared: bool, background: bool) -> list[Finding]:
+    """How a layer's features lie on an image. `shared`: other scenes use the layer; `background`: unlabelled counts."""
+    path, outline = info.path, footprint(image.grid)
+    geometry = repaired(features, "fix", path, Events()).geometry
+    touching = geometry[shapely.intersects(outline, geometry)]
+    if len(touching) == 0:
+        return _missed(info, image, outline, shared)
+    found = []
+    crossing = int((~shapely.covers(outline, touching)).sum())
+    if crossing:
+        found.append(Finding("note", "labels-cross-edge", path, f"{crossing:,} polygons reach over the edge of {image.path.name}: cut there"))
+    extent = shapely.box(*shapely.total_bounds(touching))
+    part = shapely.area(shapely.intersection(extent, outline)) / shapely.area(outline)
+    if background and part < COVERED:
+        found.append(Finding("warning", "labels-partial", path, f"the labels' extent covers {share(part)} of {image.path.name}; the rest "
+                             "counts as background", "if it is only not labelled: labels.extent=labels, or classes.unlabelled=ignore"))  # fmt: skip
+    return found
+
+
+def _missed(info: VectorInfo, image: RasterInfo, outline: Any, shared: bool) -> list[Finding]:
+    """No feature touches the image: an error where the layer lies elsewhere, unless other images have its labels."""
+    if info.features == 0:
+        return []
+    extent = _in_crs(info.bounds, info.crs, image.grid.crs)
+    where, counted = f"of the labels touches {image.path.name}", "all of it counts as background"
+    if extent is None or shapely.intersects(shapely.box(*extent), outline) or shared:
+        return [Finding("warning", "labels-absent", info.path, f"no polygon {where}: {counted}", "check the pair")]
+    return [Finding("error", "labels-disjoint", info.path, f"labels cover {_box(extent)}, {image.path.name} {_box(image.grid.bounds)} "
+                    f"({crs_name(image.grid.crs) or 'pixels'}): they do not overlap", "check the pair and both coordinate systems")]  # fmt: skip
+
+
+def label_raster_findings(info: RasterInfo, image: RasterInfo | None, legend: Legend | None, counts: Counts) -> list[Finding]:
+    """What the values of a whole label raster (`counts`) and its grid say. Raises DataError."""
+    path = info.path
+    amounts = {v: sum(t.get(v, (0, 0.0))[0] for t in counts.values()) for v in sorted({v for t in counts.values() for v in t})}
+    coloured = legend is not None and bool(legend.colours) and info.count >= 3
+    found = [] if image is None else _on_image(info, image)
+    if info.count > 1 and not coloured:
+        found.append(Finding("warning", "labels-bands", path, f"has {info.count} bands: the first is used", "write one band"))
+    if legend is None:
+        found.append(Finding("note", "labels-values", path, f"holds the values {shown(amounts)}"))
+        return found
+    tag = info.nodata[0]
+    known = {v: _class_of(v, legend, coloured) for v in amounts}
+    if not coloured and tag is not None and tag == tag and amounts.get(tag):
+        found.append(_label_nodata(path, tag, amounts[tag], legend))
+    unknown = [v for v, i in known.items() if i is None and (coloured or v != tag)]
+    if unknown:
+        listed = shown(f"{f'#{v:06x}' if coloured else f'{v:g}'} ({amounts[v]:,} pixels)" for v in unknown)
+        found.append(Finding("error", "class-unknown", path, f"values without a class: {listed}", "add them to `classes`, or to "
+                             f"`classes.ignore`; classes are {', '.join(f'{c.id} {c.name}' for c in legend.classes)}"))  # fmt: skip
+    return found
+
+
+def value_classes(values: Sequence[Any], info: RasterInfo, legend: Legend) -> dict[Any, int]:
+    """The class index of each known value of a label raster, as `disk.labels` takes it; ignored ones left out."""
+    coloured = bool(legend.colours) and info.count >= 3
+    known = {v: _class_of(v, legend, coloured) for v in values}
+    return {v: i for v, i in known.items() if i is not None and i != legend.ignore}
+
+
+def _class_of(value: Any, legend: Legend, coloured: bool) -> int | None:
+    if coloured:
+        colour = (value >> 16, value >> 8 & 255, value & 255)
+        return legend.colours.get(colour, legend.fill if value == 0 else None)
+    index = legend.match(value)
+    return legend.fill if index is None and legend.thresholds else index
+
+
+def _label_nodata(path: Path, tag: float, pixels: int, legend: Legend) -> Finding:
+    index = legend.match(tag)
+    if legend.thresholds or index not in (None, legend.ignore):
+        name = "a grey like others" if legend.thresholds or index is None else f"class {legend.ids[index]} {legend.names[index]}"
+        remedy = "if it means 'not labelled': classes.unlabelled=ignore" if tag == 0 else "gdal_edit.py -unsetnodata"
+        return Finding("warning", "labels-nodata-class", path, f"its nodata tag {tag:g} is {name}: the tag is not applied, {pixels:,} "
+                       "pixels count", remedy)  # fmt: skip
+    return Finding("note", "labels-nodata", path, f"{pixels:,} pixels hold its nodata value {tag:g}: ignored")
+
+
+def _on_image(labels: RasterInfo, image: RasterInfo) -> list[Finding]:
+    mine, theirs, path = labels.grid, image.grid, labels.path
+    if on_grid(mine, theirs):
+        both = mine.crs is not None and theirs.crs is not None
+        return crs_findings(path, mine.crs, image) if both else []
+    sizes = f"is {mine.width} x {mine.height} pixels, {image.path.name} {theirs.width} x {theirs.height}"
+    if mine.crs is None or theirs.crs is None:
+        return [Finding("error", "labels-grid", path, f"{sizes}, and without coordinate system they cannot be aligned",
+                        "give the labels the image's size")]  # fmt: skip
+    extent, outline = _in_crs(mine.bounds, mine.crs, theirs.crs), footprint(theirs)
+    if extent is None:
+        return [Finding("error", "labels-crs", path, f"{crs_name(mine.crs)} cannot be transformed into {crs_name(theirs.crs)}", "check its CRS")]
+    part = shapely.area(shapely.intersection(shapely.box(*extent), outline)) / shapely.area(outline)
+    if part == 0:
+        return [Finding("error", "labels-disjoint", path, f"labels cover {_box(extent)}, {image.path.name} {_box(theirs.bounds)} "
+                        f"({crs_name(theirs.crs)}): they do not overlap", "check the pair and both coordinate systems")]  # fmt: skip
+    found = [] if same_place(mine.crs, theirs.crs, theirs.bounds, 0.01 * min(theirs.pixel_size)) else crs_findings(path, mine.crs, image)
+    found.append(Finding("warning", "labels-warped", path, f"{sizes}, or they lie apart: warped by nearest neighbour",
+                         "burn or warp the labels onto the image's grid"))  # fmt: skip
+    if part < 0.99:
+        found.append(Finding("warning", "labels-partial", path, f"covers {share(part)} of {image.path.name}; the rest is ignored", "check the pair"))
+    return found
+
+
+def _in_crs(bounds: Bounds | None, own: str | None, target: str | None) -> Bounds | None:
+    """Bounds in another CRS; None where there is no such box."""
+    if bounds is None or own is None or target is None:
+        return bounds
+    try:
+        box = transform_bounds(bounds, own, target)
+    except (ProjError, DataError):
+        return None
+    return box if np.isfinite(box).all() else None
+
+
+def _box(bounds: Sequence[float]) -> str:
+    return " ".join(f"{v:.8g}" for v in bounds)
