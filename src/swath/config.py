@@ -310,6 +310,16 @@ class Config(Spec):
     runtime: RuntimeSpec = Field(default_factory=RuntimeSpec)
     output: str | None = setting(None, "directory of the run", "runs/<config stem> beside the config")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_sections(cls, value: Any) -> Any:
+        """A section whose keys are all commented out is as if it were not there."""
+        if not isinstance(value, dict):
+            return value
+        return {
+            k: v for k, v in value.items() if v is not None or k not in cls.model_fields or k in ("scenes", "classes")
+        }
+
     def legend(self) -> Legend:
         """The class table as core's Legend; class 0 is background unless the config names it."""
         table = dict(self.classes.table)

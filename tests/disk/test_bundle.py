@@ -10,11 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from swath.core.bands import Bands
 from swath.core.errors import DataError
+from swath.core.legend import ClassEntry, Legend
 from swath.disk.bundle import Bundle, read_bundle, write_bundle
 
 pytest_plugins = ["fixtures_run"]
-CARD = {"model": {"name": "m"}, "bands": {}, "legend": {}}
+CARD = {
+    "model": {"name": "m", "options": {}, "in_channels": 1, "out_channels": 2, "stride": 1, "radius": 0},
+    "bands": Bands((1,), ("b1",), (1.0,), (0.0,)).as_dict(),
+    "legend": Legend((ClassEntry(0, "ground", "#000000"), ClassEntry(1, "roof", "#ff0000"))).as_dict(),
+}
 TENSORS = {"b": np.arange(6, dtype=np.float32).reshape(2, 3), "a": np.array([1, 2], np.int64)}
 PROBE = {"raw": np.ones((1, 2, 2), np.uint16), "output": np.zeros((2, 2, 2), np.float32)}
 
@@ -99,6 +105,24 @@ def test_a_damaged_card_is_refused(tmp_path: Path, text: str, code: str) -> None
     with pytest.raises(DataError) as caught:
         read_bundle(tmp_path)
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "told"),
+    [("bands", {"indexes": [1]}, "names"), ("bands", [], "list indices"), ("legend", {"classes": []}, "unlabelled"),
+     ("model", {"name": "unet"}, "the model lacks options, in_channels"), ("model", 3, "not iterable")],
+)  # fmt: skip
+def test_a_card_of_another_form_is_refused(copied_bundle: Path, part: str, value: object, told: str) -> None:
+    change(copied_bundle, **{part: value})
+    with pytest.raises(DataError, match=rf"card\.json: cannot be understood \(.*{told}"):
+        read_bundle(copied_bundle)
+
+
+def test_bands_of_unequal_lengths_are_refused(copied_bundle: Path) -> None:
+    bands = read_bundle(copied_bundle).card["bands"]
+    change(copied_bundle, bands={**bands, "gain": bands["gain"][:2]})
+    with pytest.raises(DataError, match="bands of unequal lengths"):
+        read_bundle(copied_bundle)
 
 
 def spoil(bundle: Bundle, part: str, how: str) -> None:

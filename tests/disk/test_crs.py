@@ -135,6 +135,7 @@ def test_metres_per_pixel_of_what_is_nowhere() -> None:
     assert metres_per_pixel(Grid(None, Affine.identity(), 9, 9)) is None
     assert metres_per_pixel(grid(ENGINEERING, 1, (0, 0))) is None
     assert metres_per_pixel(grid("EPSG:32618", 1, (1e12, 1e12))) is None
+    assert metres_per_pixel(grid(LONLAT, 1e-5, (float("nan"), 40.0))) is None
 
 
 def test_other_planets_have_their_own_size() -> None:

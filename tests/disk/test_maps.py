@@ -11,15 +11,15 @@ import pytest
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.io import DatasetWriter
 from rio_cogeo.cogeo import cog_validate
 
-from swath.core.errors import DataError
+from swath.core.errors import ResourceError, SwathError
 from swath.core.grid import Grid
 from swath.core.legend import ClassEntry, Legend
 from swath.core.stitch import Rows
 from swath.disk import maps
 from swath.disk.maps import RasterSink, best_class, products, read_map_info
+from swath.disk.spool import Chunk, Spool
 
 LEGEND = Legend((ClassEntry(0, "ground", "#000000"), ClassEntry(5, "roof", "#ff0000"), ClassEntry(9, "tree", "#00ff00")))
 GRID = Grid("EPSG:32618", Affine(0.5, 0.0, 583_000.0, 0.0, -0.5, 4_507_000.0), 700, 1100)
@@ -43,9 +43,13 @@ def write(folder: Path, name: str = "classes", legend: Legend = LEGEND, grid: Gr
     product = products(legend, ALL)[name]
     sink = RasterSink(folder / f"a{product.suffix}", grid, product, legend, {"MODEL": "abc", "SETTINGS": {"tile": 64}})
     everything, mask = scores(grid, len(legend)), valid(grid)
-    for row in range(0, grid.height, step):
-        sink.write(Rows(row, everything[:, row : row + step], mask[row : row + step]))
-    return sink.finish()
+    try:
+        for row in range(0, grid.height, step):
+            sink.write(Rows(row, everything[:, row : row + step], mask[row : row + step]))
+        return sink.finish()
+    except SwathError:
+        sink.discard(keep=False)
+        raise
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -140,24 +144,16 @@ def test_the_first_of_equal_scores_is_the_best() -> None:
 
 
 def test_what_reads_back_wrong_is_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Careless:
-        """A dataset that loses a pixel of its second block on the way to the disk."""
+    whole = Spool.read
 
-        def __init__(self, inner: DatasetWriter) -> None:
-            self.inner = inner
+    def careless(spool: Spool, chunk: Chunk) -> NDArray[Any]:
+        """Loses a pixel of the second row of blocks on the way to the disk."""
+        found = whole(spool, chunk).copy()
+        found[0, 3, 4] += chunk.window.row > 0
+        return found
 
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self.inner, name)
-
-        def write(self, strip: NDArray[Any], window: Any) -> None:
-            if window.row_off:
-                strip = strip.copy()
-                strip[0, 3, 4] += 1
-            self.inner.write(strip, window=window)
-
-    opened = rasterio.open
-    monkeypatch.setattr(maps.rasterio, "open", lambda p, mode="r", **k: Careless(opened(p, mode, **k)) if mode == "w" else opened(p))
-    with pytest.raises(DataError, match=r"a_map\.tif: rows 512 to 700 read back wrong"):
+    monkeypatch.setattr(Spool, "read", careless)
+    with pytest.raises(ResourceError, match=r"a_map\.tif: rows 512 to 700 read back wrong"):
         write(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -171,7 +167,7 @@ def test_a_wrong_copy_is_not_published(tmp_path: Path, monkeypatch: pytest.Monke
             out.write(array)
 
     monkeypatch.setattr(maps, "rio_copy", copy)
-    with pytest.raises(DataError, match="rows 512 to 700 read back wrong"):
+    with pytest.raises(ResourceError, match="rows 512 to 700 read back wrong"):
         write(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -179,6 +175,26 @@ def test_a_wrong_copy_is_not_published(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_sink_that_is_given_up_leaves_nothing(tmp_path: Path) -> None:
     sink = RasterSink(tmp_path / "a_map.tif", GRID, products(LEGEND, ())["classes"], LEGEND, {})
     sink.write(Rows(0, scores()[:, :600]))
-    assert len(list(tmp_path.iterdir())) == 1
-    sink.discard()
+    assert [p.name for p in tmp_path.iterdir()] == [".a_map.spool"]
+    sink.discard(keep=False)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sink_goes_on_where_an_earlier_one_stopped(tmp_path: Path) -> None:
+    def sink(key: str) -> RasterSink:
+        return RasterSink(tmp_path / "a_map.tif", GRID, products(LEGEND, ())["classes"], LEGEND, {}, key)
+
+    everything = scores()
+    first = sink("job")
+    first.write(Rows(0, everything[:, :600]))
+    first.discard(keep=True)
+    second = sink("job")
+    assert second.spool.stops() == {0: 512}
+    second.resume({0: 512})
+    second.write(Rows(400, everything[:, 400:]))
+    with rasterio.open(second.finish()) as found:
+        assert np.array_equal(found.read(1), np.array(LEGEND.ids)[everything.argmax(0)])
+    other = sink("another job")
+    assert other.spool.stops() == {}
+    other.discard(keep=False)
+    assert [p.name for p in tmp_path.iterdir()] == ["a_map.tif"]

@@ -308,11 +308,14 @@ def test_a_raster_beyond_all_limits_is_refused(tmp_path: Path) -> None:
     assert refused(path).code == "raster-limits"
 
 
-def test_complex_pixels_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dtype", ["complex64", "complex128", "complex_int16"])
+def test_complex_pixels_are_refused(tmp_path: Path, dtype: str) -> None:
     path = tmp_path / "radar.tif"
-    with rasterio.open(path, "w", driver="GTiff", count=1, height=4, width=4, dtype="complex64") as sink:
+    with rasterio.open(path, "w", driver="GTiff", count=1, height=4, width=4, dtype=dtype) as sink:
         sink.write(np.ones((1, 4, 4), np.complex64))
-    assert refused(path).code == "raster-dtype"
+    error = refused(path)
+    assert error.code == "raster-dtype"
+    assert dtype in error.message
 
 
 def test_reading_leaves_the_input_alone(

@@ -155,6 +155,25 @@ def test_invalid_geometries_are_skipped_or_refused_with_their_ids(make_vector: M
     assert not shapely.is_valid(found.geometry[3]), "the features given in stay as they were"
 
 
+def test_a_repair_burns_areas_only(make_vector: MakeVector) -> None:
+    """A spike becomes a line and a flat polygon nothing but a line: neither may burn pixels."""
+    house = [(583_010, 4_506_980), (583_030, 4_506_980), (583_030, 4_506_990), (583_010, 4_506_990)]
+    spike = Polygon([*house[:2], (583_200, 4_506_980), *house[1:]])
+    flat = Polygon([(583_100, 4_506_900), (583_200, 4_506_950), (583_150, 4_506_925)])
+    mixed = shapely.GeometryCollection([Polygon(house), LineString([(583_000, 4_506_810), (583_240, 4_506_820)])])
+    for geometry, told in (
+        (spike, {"invalid geometry repaired": 1}),
+        (flat, {"invalid geometry without area skipped": 1}),
+        (mixed, {}),
+    ):
+        path = make_vector("a.gpkg", [geometry])
+        events = Events()
+        found = repaired(read_features(path), "fix", path, events)
+        path.unlink()
+        assert events.as_dict() == told
+        assert mask(found).sum() == (0 if geometry is flat else 40 * 20)
+
+
 def test_geometries_without_area_are_dropped_and_counted(make_vector: MakeVector) -> None:
     odd = [None, Polygon(), Point(583_010, 4_506_990), LineString([(583_000, 4_507_000), (583_010, 4_506_900)]), None]
     path = make_vector("a.gpkg", [*odd, *houses(2)], {"n": range(7)})

@@ -62,11 +62,7 @@ def block_size(areas: Sequence[int], largest: int, blocks: int = 16, step: int =
 def block_windows(height: int, width: int, side: int) -> list[Window]:
     """Blocks that partition a scene; a remainder under half a side is joined to its neighbour."""
     rows, cols = _edges(height, side), _edges(width, side)
-    return [
-        Window.span(r0, c0, r1, c1)
-        for r0, r1 in pairwise(rows)
-        for c0, c1 in pairwise(cols)
-    ]
+    return [Window.span(r0, c0, r1, c1) for r0, r1 in pairwise(rows) for c0, c1 in pairwise(cols)]
 
 
 def carve(blocks: Sequence[Block], fraction: float) -> list[Block]:

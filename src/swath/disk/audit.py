@@ -132,7 +132,14 @@ class Finding:
         """The finding as plain JSON values."""
         where = f"{self.path.absolute()} {self.place}".strip()
         files = [str(f.absolute()) for f in self.files or (self.path,)]
-        return {"level": self.level, "code": self.code, "where": where, "message": self.message, "fix": self.fix, "files": files}
+        return {
+            "level": self.level,
+            "code": self.code,
+            "where": where,
+            "message": self.message,
+            "fix": self.fix,
+            "files": files,
+        }
 
 
 def from_error(error: SwathError, path: Path) -> Finding:
@@ -208,7 +215,9 @@ def _nodata(p: Probe, rule: str) -> Iterator[Finding]:
     path, tags = p.info.path, {t for t in p.tags if t is not None and t == t}
     kind = np.dtype(p.info.dtype)
     if kind.kind in "iu" and tags and all(not np.iinfo(kind).min <= t <= np.iinfo(kind).max or t % 1 for t in tags):
-        yield Finding("note", "nodata-beyond", path, f"declares nodata {shown(sorted(tags))}, which no {kind} pixel can be")
+        yield Finding(
+            "note", "nodata-beyond", path, f"declares nodata {shown(sorted(tags))}, which no {kind} pixel can be"
+        )
     collision = _collision(p, rule)
     if collision:
         often = p.some_nodata > p.all_nodata * 2 or p.some_nodata - p.all_nodata > 0.001 * p.looked or len(p.bands) == 1
@@ -220,8 +229,9 @@ def _nodata(p: Probe, rule: str) -> Iterator[Finding]:
                       f"set bands.nodata_value={p.border[0]:g} if they hold no data")  # fmt: skip
     for b in p.bands:
         if b.filler and not (p.border and p.border[0] == b.filler[0]):
-            yield Finding("warning", "nodata-undeclared", path, f"{share(b.filler[1])} of the pixels are {b.filler[0]:g}, far "
-                          f"from all others ({b.filler[2]:g} to {b.filler[3]:g}), and not declared as nodata: they count as data",
+            others = f", far from all others ({b.filler[2]:g} to {b.filler[3]:g})" if b.filler[1] < 1 else ""
+            yield Finding("warning", "nodata-undeclared", path, f"{share(b.filler[1])} of the pixels are {b.filler[0]:g}{others}, and "
+                          "not declared as nodata: they count as data",
                           "declare it: gdal_edit.py -a_nodata, or leave the band out with bands.select",
                           f"band {b.number}")  # fmt: skip
 
@@ -239,7 +249,12 @@ def _collision(p: Probe, rule: str) -> str:
     if len(p.bands) > 1 or tag is None or p.valid == 0:
         return ""
     values = sorted({*(facts.distinct or ()), tag})
-    if facts.distinct and len(values) <= 8 and values == list(range(int(values[0]), int(values[0]) + len(values))):
+    if (
+        facts.distinct
+        and len(values) <= 8
+        and np.isfinite(values).all()
+        and values == list(range(int(values[0]), int(values[0]) + len(values)))
+    ):
         return (f"which is one of its few values ({shown(values)}): as labels it counts as a class where `classes` has it, as an "
                 f"image {p.all_nodata:,} {of} are nodata")  # fmt: skip
     if facts.minimum < tag < facts.maximum:
@@ -253,7 +268,9 @@ def _pixels(p: Probe) -> Iterator[Finding]:
         yield Finding("warning", "not-finite", path, f"{share(p.not_finite, p.looked)} of the pixels are NaN or infinite in a "
                       "band: they count as nodata")  # fmt: skip
     if p.valid == 0:
-        yield Finding("warning", "pixels-none", path, "no valid pixel was seen", "check its nodata value, mask and alpha")
+        yield Finding(
+            "warning", "pixels-none", path, "no valid pixel was seen", "check its nodata value, mask and alpha"
+        )
 
 
 def _bands(p: Probe, method: str) -> Iterator[Finding]:
@@ -272,12 +289,21 @@ def _bands(p: Probe, method: str) -> Iterator[Finding]:
             yield Finding("note" if alone else "warning", "band-codes", path, f"{name}holds {len(b.distinct or ())} values "
                           f"({shown(b.distinct or ())}) as codes do: they would be scaled as amounts",
                           "" if alone else "leave it out with bands.select", place)  # fmt: skip
-        elif kind.kind in "iu" and b.mode_share > 0.05 and b.mode in (np.iinfo(kind).min, np.iinfo(kind).max) and not p.border:
+        elif (
+            kind.kind in "iu"
+            and b.mode_share > 0.05
+            and b.mode in (np.iinfo(kind).min, np.iinfo(kind).max)
+            and not p.border
+        ):
             yield Finding("warning", "saturated", path, f"{name}{share(b.mode_share)} of its pixels are {b.mode:g}, an end of "
                           f"the range of {kind}: clipped, or nodata that is not declared", "", place)  # fmt: skip
     wide = kind.kind in "iu" and (kind.itemsize > 1 or method == "dtype")
     if seen and wide and (top := max(b.maximum for b in seen)) < 0.02 * np.iinfo(kind).max:
-        handled = "scaling comes from the values" if method != "dtype" else "with bands.method=dtype the model sees almost nothing"
+        handled = (
+            "scaling comes from the values"
+            if method != "dtype"
+            else "with bands.method=dtype the model sees almost nothing"
+        )
         yield Finding("warning" if method == "dtype" else "note", "dtype-range", path, f"scaling by its type {kind} would be nearly "
                       f"zero (largest value {top:g} of {np.iinfo(kind).max:,}); {handled}",
                       "use bands.method=standard" if method == "dtype" else "")  # fmt: skip

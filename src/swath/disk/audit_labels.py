@@ -25,7 +25,7 @@ from swath.disk.raster import RasterInfo
 from swath.disk.tally import Counts
 from swath.disk.vector import Features, VectorInfo, repaired
 
-COVERED, SPARSE = 0.75, 0.02  # shares of the image below which labels are told of
+COVERED = 0.75  # share of the image below which the extent of labels is told of
 
 
 @dataclass
@@ -68,6 +68,11 @@ class LayerAudit:
         if values is not None and self.legend is not None:
             self._match(values, fids, self.legend)
 
+    @property
+    def broken(self) -> bool:
+        """True where training would be refused: values without a class, or invalid geometries by policy."""
+        return bool(self._unknown) or (self.policy == "error" and bool(self._fids.get("invalid")))
+
     def _compare(self, geometry: NDArray[Any], fids: NDArray[np.int64], values: NDArray[Any] | None) -> None:
         texts = shapely.to_wkb(shapely.normalize(geometry)) if len(geometry) else []
         for n, (text, fid) in enumerate(zip(texts, fids.tolist(), strict=True)):
@@ -93,21 +98,32 @@ class LayerAudit:
 
     def findings(self) -> Iterator[Finding]:
         """The findings on all features taken so far."""
-        path, count = self.path, {k: (f"{len(v):,}", f"(feature ids {shown(sorted(v))})") for k, v in self._fids.items() if v}
+        path, count = (
+            self.path,
+            {k: (f"{len(v):,}", f"(feature ids {shown(sorted(v))})") for k, v in self._fids.items() if v},
+        )
         if "empty" in count:
             n, ids = count["empty"]
-            yield Finding("warning", "geometry-empty", path, f"{n} null or empty geometries {ids}: skipped", "delete them")
+            yield Finding(
+                "warning", "geometry-empty", path, f"null or empty geometries: {n} {ids}; skipped", "delete them"
+            )
         if "flat" in count:
             n, ids = count["flat"]
-            yield Finding("warning", "geometry-not-areal", path, f"{n} points or lines {ids}: skipped", "buffer them, or export polygons")
+            yield Finding(
+                "warning",
+                "geometry-not-areal",
+                path,
+                f"points or lines: {n} {ids}; skipped",
+                "buffer them, or export polygons",
+            )
         if "invalid" in count:
             n, ids = count["invalid"]
             done = {"fix": "repaired", "skip": "skipped", "error": "refused, as labels.invalid=error asks"}[self.policy]
             yield Finding("error" if self.policy == "error" else "warning", "geometry-invalid", path,
-                          f"{n} invalid geometries {ids}, the first: {self._reason}; {done}", "repair them in a GIS")  # fmt: skip
+                          f"invalid geometries: {n} {ids}, the first: {self._reason}; {done}", "repair them in a GIS")  # fmt: skip
         if self._twins:
             torn = f", {self._torn:,} of them with different classes" if self._torn else ""
-            yield Finding("warning", "geometry-twice", path, f"{len(self._twins):,} geometries are there twice{torn} (feature ids "
+            yield Finding("warning", "geometry-twice", path, f"geometries that are there twice: {len(self._twins):,}{torn} (feature ids "
                           f"{shown(f'{a} = {b}' for a, b in self._twins)}): burnt once", "delete one of each")  # fmt: skip
         yield from self._class_findings(count)
 
@@ -116,16 +132,22 @@ class LayerAudit:
         if legend is None:
             return
         if self._unknown:
-            listed = "; ".join(f"{v} ({len(f):,} features: {shown(f, 4)})" for v, f in sorted(self._unknown.items())[:8])
+            listed = "; ".join(
+                f"{v} ({len(f):,} features: {shown(f, 4)})" for v, f in sorted(self._unknown.items())[:8]
+            )
             more = f" and {len(self._unknown) - 8} more values" if len(self._unknown) > 8 else ""
             yield Finding("error", "class-unknown", path, f"values without a class: {listed}{more}", "add them to `classes`, or to "
                           f"`classes.ignore`; classes are {', '.join(f'{c.id} {c.name}' for c in legend.classes)}")  # fmt: skip
         if "null" in count:
             n, ids = count["null"]
-            yield Finding("warning", "class-null", path, f"{n} features without a class {ids}: ignored", "fill the field")
+            yield Finding(
+                "warning", "class-null", path, f"features without a class: {n} {ids}; ignored", "fill the field"
+            )
         if "zero" in count:
             n, _ = count["zero"]
-            yield Finding("note", "class-zero", path, f"{n} polygons are of class 0 {legend.names[legend.background or 0]}")
+            yield Finding(
+                "note", "class-zero", path, f"polygons of class 0 {legend.names[legend.background or 0]}: {n}"
+            )
         if self._texts:
             yield Finding("note", "class-text", path, "class ids are stored as text: '1' is taken as 1")
 
@@ -178,7 +200,9 @@ def footprint(grid: Grid) -> Any:
     return shapely.Polygon([grid.transform @ c for c in corners])
 
 
-def placement(info: VectorInfo, features: Features, image: RasterInfo, *, shared: bool, background: bool) -> list[Finding]:
+def placement(
+    info: VectorInfo, features: Features, image: RasterInfo, *, shared: bool, background: bool
+) -> list[Finding]:
     """How a layer's features lie on an image. `shared`: other scenes use the layer; `background`: unlabelled counts."""
     path, outline = info.path, footprint(image.grid)
     geometry = repaired(features, "fix", path, Events()).geometry
@@ -188,11 +212,18 @@ def placement(info: VectorInfo, features: Features, image: RasterInfo, *, shared
     found = []
     crossing = int((~shapely.covers(outline, touching)).sum())
     if crossing:
-        found.append(Finding("note", "labels-cross-edge", path, f"{crossing:,} polygons reach over the edge of {image.path.name}: cut there"))
+        found.append(
+            Finding(
+                "note",
+                "labels-cross-edge",
+                image.path,
+                f"polygons of {path.name} that reach over its edge: {crossing:,}; cut there",
+            )
+        )
     extent = shapely.box(*shapely.total_bounds(touching))
     part = shapely.area(shapely.intersection(extent, outline)) / shapely.area(outline)
     if background and part < COVERED:
-        found.append(Finding("warning", "labels-partial", path, f"the labels' extent covers {share(part)} of {image.path.name}; the rest "
+        found.append(Finding("warning", "labels-partial", image.path, f"the extent of {path.name} covers {share(part)} of it; the rest "
                              "counts as background", "if it is only not labelled: labels.extent=labels, or classes.unlabelled=ignore"))  # fmt: skip
     return found
 
@@ -202,21 +233,34 @@ def _missed(info: VectorInfo, image: RasterInfo, outline: Any, shared: bool) -> 
     if info.features == 0:
         return []
     extent = _in_crs(info.bounds, info.crs, image.grid.crs)
-    where, counted = f"of the labels touches {image.path.name}", "all of it counts as background"
     if extent is None or shapely.intersects(shapely.box(*extent), outline) or shared:
-        return [Finding("warning", "labels-absent", info.path, f"no polygon {where}: {counted}", "check the pair")]
+        return [
+            Finding(
+                "warning",
+                "labels-absent",
+                image.path,
+                f"no polygon of {info.path.name} touches it: all of it counts as background",
+                "check the pair",
+            )
+        ]
     return [Finding("error", "labels-disjoint", info.path, f"labels cover {_box(extent)}, {image.path.name} {_box(image.grid.bounds)} "
                     f"({crs_name(image.grid.crs) or 'pixels'}): they do not overlap", "check the pair and both coordinate systems")]  # fmt: skip
 
 
-def label_raster_findings(info: RasterInfo, image: RasterInfo | None, legend: Legend | None, counts: Counts) -> list[Finding]:
+def label_raster_findings(
+    info: RasterInfo, image: RasterInfo | None, legend: Legend | None, counts: Counts
+) -> list[Finding]:
     """What the values of a whole label raster (`counts`) and its grid say. Raises DataError."""
     path = info.path
-    amounts = {v: sum(t.get(v, (0, 0.0))[0] for t in counts.values()) for v in sorted({v for t in counts.values() for v in t})}
+    amounts = {
+        v: sum(t.get(v, (0, 0.0))[0] for t in counts.values()) for v in sorted({v for t in counts.values() for v in t})
+    }
     coloured = legend is not None and bool(legend.colours) and info.count >= 3
     found = [] if image is None else _on_image(info, image)
     if info.count > 1 and not coloured:
-        found.append(Finding("warning", "labels-bands", path, f"has {info.count} bands: the first is used", "write one band"))
+        found.append(
+            Finding("warning", "labels-bands", path, f"has {info.count} bands: the first is used", "write one band")
+        )
     if legend is None:
         found.append(Finding("note", "labels-values", path, f"holds the values {shown(amounts)}"))
         return found
@@ -250,7 +294,11 @@ def _class_of(value: Any, legend: Legend, coloured: bool) -> int | None:
 def _label_nodata(path: Path, tag: float, pixels: int, legend: Legend) -> Finding:
     index = legend.match(tag)
     if legend.thresholds or index not in (None, legend.ignore):
-        name = "a grey like others" if legend.thresholds or index is None else f"class {legend.ids[index]} {legend.names[index]}"
+        name = (
+            "a grey like others"
+            if legend.thresholds or index is None
+            else f"class {legend.ids[index]} {legend.names[index]}"
+        )
         remedy = "if it means 'not labelled': classes.unlabelled=ignore" if tag == 0 else "gdal_edit.py -unsetnodata"
         return Finding("warning", "labels-nodata-class", path, f"its nodata tag {tag:g} is {name}: the tag is not applied, {pixels:,} "
                        "pixels count", remedy)  # fmt: skip
@@ -268,16 +316,36 @@ def _on_image(labels: RasterInfo, image: RasterInfo) -> list[Finding]:
                         "give the labels the image's size")]  # fmt: skip
     extent, outline = _in_crs(mine.bounds, mine.crs, theirs.crs), footprint(theirs)
     if extent is None:
-        return [Finding("error", "labels-crs", path, f"{crs_name(mine.crs)} cannot be transformed into {crs_name(theirs.crs)}", "check its CRS")]
+        return [
+            Finding(
+                "error",
+                "labels-crs",
+                path,
+                f"{crs_name(mine.crs)} cannot be transformed into {crs_name(theirs.crs)}",
+                "check its CRS",
+            )
+        ]
     part = shapely.area(shapely.intersection(shapely.box(*extent), outline)) / shapely.area(outline)
     if part == 0:
         return [Finding("error", "labels-disjoint", path, f"labels cover {_box(extent)}, {image.path.name} {_box(theirs.bounds)} "
                         f"({crs_name(theirs.crs)}): they do not overlap", "check the pair and both coordinate systems")]  # fmt: skip
-    found = [] if same_place(mine.crs, theirs.crs, theirs.bounds, 0.01 * min(theirs.pixel_size)) else crs_findings(path, mine.crs, image)
+    found = (
+        []
+        if same_place(mine.crs, theirs.crs, theirs.bounds, 0.01 * min(theirs.pixel_size))
+        else crs_findings(path, mine.crs, image)
+    )
     found.append(Finding("warning", "labels-warped", path, f"{sizes}, or they lie apart: warped by nearest neighbour",
                          "burn or warp the labels onto the image's grid"))  # fmt: skip
     if part < 0.99:
-        found.append(Finding("warning", "labels-partial", path, f"covers {share(part)} of {image.path.name}; the rest is ignored", "check the pair"))
+        found.append(
+            Finding(
+                "warning",
+                "labels-partial",
+                path,
+                f"covers {share(part)} of {image.path.name}; the rest is ignored",
+                "check the pair",
+            )
+        )
     return found
 
 

@@ -25,11 +25,12 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from swath.core.bands import Bands
-from swath.core.errors import DataError
+from swath.core.errors import ConfigError, DataError
 from swath.core.legend import Legend
 from swath.disk.publish import card_fault, publish_bytes, publish_card, sweep
 
 VERSION = 1
+_MODEL_KEYS = ("name", "options", "in_channels", "out_channels", "stride", "radius")
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -113,7 +114,21 @@ def read_bundle(path: str | Path) -> Bundle:
     absent = [k for k in ("model", "bands", "legend", "weights", "probe") if k not in card]
     if absent:
         raise DataError("bundle-corrupt", file, f"lacks {', '.join(absent)}", "use another copy")
-    return Bundle(directory.absolute(), card)
+    bundle = Bundle(directory.absolute(), card)
+    _check_understood(bundle, file)
+    return bundle
+
+
+def _check_understood(bundle: Bundle, file: Path) -> None:
+    """Nothing, or a DataError where the card's parts are not of the form that `write_bundle` gave them."""
+    try:
+        bands, _, model = bundle.bands, bundle.legend, bundle.model
+        lengths = {len(part) for part in (bands.indexes, bands.names, bands.gain, bands.offset)}
+        absent = [k for k in _MODEL_KEYS if k not in model]
+        if absent or len(lengths) != 1:
+            raise ValueError(f"the model lacks {', '.join(absent)}" if absent else "bands of unequal lengths")
+    except (KeyError, TypeError, ValueError, ConfigError) as e:
+        raise DataError("bundle-corrupt", file, f"cannot be understood ({e})", "use another copy") from e
 
 
 def write_bundle(directory: Path, card: dict[str, Any], tensors: Arrays, probe: Arrays) -> Bundle:

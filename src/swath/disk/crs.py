@@ -89,7 +89,7 @@ def metres_per_pixel(grid: Grid) -> tuple[float, float] | None:
     geod = _geod(crs)
     _, _, wide = geod.inv(lon[0], lat[0], lon[1], lat[1])
     _, _, tall = geod.inv(lon[0], lat[0], lon[2], lat[2])
-    return float(wide), float(tall)
+    return (float(wide), float(tall)) if np.isfinite([wide, tall]).all() else None
 
 
 def _geod(crs: CRS) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from threading import local
 from typing import Any, Protocol
@@ -56,8 +57,8 @@ class VectorLabels:
     def __init__(self, scene: Scene, grid: Grid, legend: Legend, spec: LabelsSpec, events: Events) -> None:
         assert scene.labels is not None
         self.grid, self.legend, self.all_touched = grid, legend, spec.all_touched
-        field = class_field(scene, legend)
         layer = scene.layer or spec.layer
+        field = class_field(replace(scene, layer=layer), legend)
         features = vector.features_on_grid(scene.labels, grid, layer=layer, field=field)
         features = vector.repaired(features, spec.invalid, scene.labels, events)
         indices = class_indices(features, legend, scene.labels)

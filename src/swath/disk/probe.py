@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.env import Env
 
 from swath.core.errors import DataError
 from swath.core.windows import Window
@@ -19,7 +20,7 @@ from swath.disk.raster import RasterInfo, RasterReader, open_raster
 PIXELS, VALUES = 4_000_000, 24_000_000  # looked at per raster: pixels, and pixels times bands
 FEW = 32  # a band of at most so many values may hold codes instead of amounts
 _CELL, _SAMPLED = 262_144, 2_000_000  # pixels of a window; values (pixels times bands) that the facts are taken from
-_BLOCKS = 4096  # whose place in the file is compared with its size
+_BLOCKS = 1024  # whose place in the file is compared with its size
 _PATCH, _PATCHES = 8, 4  # side of a patch of the content hash; patches along each axis
 _FILLERS = frozenset((-9999.0, -99999.0, -999.0, -32768.0, -32767.0, 65535.0, float(np.finfo("f4").min), -1e20, 1e20))
 
@@ -141,13 +142,13 @@ def spread_windows(info: RasterInfo, pixels: float, bands: int = 1) -> list[Wind
 
 
 def require_whole(info: RasterInfo) -> None:
-    """Nothing, or a DataError where blocks of a TIFF lie beyond the end of its file; at most 4096 are asked for."""
+    """Nothing, or a DataError where blocks of a TIFF lie beyond the end of its file; at most 1024 are asked for."""
     if info.driver not in ("GTiff", "COG"):
         return
     size = info.path.stat().st_size
     rows, cols = (-(-n // b) for n, b in zip(info.grid.shape, info.block, strict=True))
     numbers = _spread(rows * cols, min(rows * cols, _BLOCKS))
-    with open_raster(info.path) as source:
+    with Env(), open_raster(info.path) as source:  # the environment keeps GDAL's complaints off the terminal
         lost = [n for n in numbers if _end(source, n // cols, n % cols) > size]
     if lost:
         raise DataError("raster-truncated", info.path, f"{len(lost)} of {len(numbers)} blocks lie beyond the end of the file, "

@@ -26,6 +26,7 @@ from swath.disk.raster import RasterInfo, RasterReader, raster_info
 from swath.disk.scenes import Scene, config_scenes
 
 Reason = tuple[str, Any, str]
+SAMPLE_SECTIONS = ("bands", "labels", "split", "sample", "classes")  # of the config: what decides the samples
 _FIT_PIXELS = 40_000_000  # pixels per band that the scaling is fitted on; beyond it, evenly spread blocks are read
 
 

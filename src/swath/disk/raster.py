@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError  # GDAL's own errors, which some properties let through
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.env import ensure_env
-from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window as RioWindow
 
@@ -63,7 +64,10 @@ class RasterInfo:
 def raster_info(path: str | Path) -> RasterInfo:
     """The header of a raster. Raises DataError where it cannot be opened or is beyond the limits."""
     with open_raster(path) as source:
-        return _info(Path(path), source)
+        try:
+            return _info(Path(path), source)
+        except CPLE_BaseError as e:
+            raise _unreadable(Path(path), e) from e
 
 
 @contextmanager
@@ -130,11 +134,13 @@ class RasterReader:
         try:
             pixels = source.read(list(self.indexes), window=box, out_dtype=self.info.dtype)
             valid = valid_pixels(pixels, self.rule, self.nodata)
-            if self.info.alpha and self.rule != "none":  # not GDAL's mask: a nodata tag shadows the alpha band there
+            if (
+                self.info.alpha and self.info.alpha not in self.indexes and self.rule != "none"
+            ):  # not GDAL's mask: a nodata tag shadows the alpha band there
                 valid &= source.read(self.info.alpha, window=box) > 0
             elif self.info.masked and self.rule != "none":
                 valid &= source.read_masks(1, window=box) > 0
-        except RasterioError as e:
+        except (RasterioError, CPLE_BaseError) as e:
             cause = str(e.__cause__ or e).strip()
             where = f"{self.path} rows {window.row}-{window.row_end}, columns {window.col}-{window.col_end}"
             raise DataError(
@@ -158,15 +164,19 @@ def open_dataset(path: Path) -> Any:
         raise DataError("raster-unreadable", path, "the file is empty", "replace it with a whole copy")
     try:
         source = _dataset(path)
-    except (RasterioIOError, RasterioError) as e:
-        raise DataError("raster-unreadable", path, f"cannot be opened as a raster ({_short(e, path)})",
-                        "is it a GeoTIFF, JPEG 2000, PNG, JPEG or another plain raster?") from e  # fmt: skip
+    except (RasterioError, CPLE_BaseError) as e:
+        raise _unreadable(path, e) from e
     try:
         _within_limits(path, source)
     except DataError:
         source.close()
         raise
     return source
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    return DataError("raster-unreadable", path, f"cannot be opened as a raster ({_short(error, path)})",
+                     "is it a GeoTIFF, JPEG 2000, PNG, JPEG or another plain raster?")  # fmt: skip
 
 
 @ensure_env
@@ -181,7 +191,7 @@ def _within_limits(path: Path, source: Any) -> None:
     if source.count > MAX_BANDS or source.width * source.height > MAX_PIXELS:
         raise DataError("raster-limits", path, f"{source.width} x {source.height} x {source.count} is beyond the limits",
                         f"at most {MAX_PIXELS:.0e} pixels and {MAX_BANDS} bands")  # fmt: skip
-    if any(np.dtype(t).kind not in "iuf" for t in source.dtypes):
+    if not all(t.startswith(("int", "uint", "float")) for t in source.dtypes):
         raise DataError("raster-dtype", path, f"pixels of type {source.dtypes[0]} are no numbers of a map",
                         "convert it to integers or floats, such as amplitude")  # fmt: skip
     rows, cols = source.block_shapes[0]
@@ -206,7 +216,7 @@ def _info(path: Path, source: Any) -> RasterInfo:
         names=names,
         nodata=tuple(source.nodatavals),
         block=tuple(source.block_shapes[0]),
-        compression=source.compression.value if source.compression else None,
+        compression=getattr(source.compression, "value", source.compression),  # rare ones are plain text
         alpha=alpha if source.count > 1 else None,
         masked=MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags,
         palette=source.colorinterp[0] == ColorInterp.palette,

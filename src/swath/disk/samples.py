@@ -120,6 +120,29 @@ class RasterSamples(Samples):
             self._kept[index] = self.source.read(place, place.read)
         return cut(self._kept[index], part)
 
+    def filter(self) -> NDArray[np.int64]:
+        """Drops the samples that the config's filters refuse; returns the label pixels per class of the others, (C,)."""
+        project = self.source.project
+        total = np.zeros(len(project.legend), np.int64)
+        passed = []
+        for i, place in enumerate(self.places):
+            sample = self.read(i)
+            counts = class_counts(sample.labels, project.legend)
+            if refusal(project, place, sample, counts) is None:
+                passed.append(i)
+                total += counts
+        self.places = [self.places[i] for i in passed]
+        self._kept = {new: self._kept[old] for new, old in enumerate(passed) if old in self._kept}
+        return total
+
+
+def refusal(project: Project, place: Place, sample: Sample, counts: NDArray[np.int64]) -> str | None:
+    """Why a sample is dropped, or None; `counts` (C,) are its label pixels. Validation and test keep all with a label."""
+    if place.split != "trn":
+        return None if counts.sum() else "no labelled pixel"
+    invalid = int(sample.valid.size - np.count_nonzero(sample.valid))
+    return project.filter.refusal(counts, sample.valid.size, invalid, project.legend.background)
+
 
 def cut(sample: Sample, part: Window | None) -> Sample:
     """A window of a sample, as views."""

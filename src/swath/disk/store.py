@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -27,99 +26,31 @@ from swath.core.legend import Legend
 from swath.core.splits import SPLITS, Split
 from swath.core.windows import Window
 from swath.disk.publish import card_fault, file_sha256, publish, publish_card
+from swath.disk.recordspool import RecordSpool
 from swath.disk.samples import Place, Sample, Samples, cut
+from swath.disk.schema import Schema
 
 VERSION = 1
 
 
-@dataclass(frozen=True)
-class Schema:
-    """The shape of a record: `bands` and `dtype` of the image, `side` in pixels, `labels` dtype, number of classes."""
-
-    bands: int
-    dtype: str
-    side: int
-    labels: str
-    classes: int
-
-    @property
-    def parts(self) -> tuple[int, int, int]:
-        """Bytes of image, labels and valid."""
-        area = self.side**2
-        return self.bands * area * np.dtype(self.dtype).itemsize, area * np.dtype(self.labels).itemsize, area
-
-    @property
-    def record_bytes(self) -> int:
-        """Bytes of a record."""
-        return sum(self.parts)
-
-    def index_dtype(self) -> np.dtype[Any]:
-        """The columns of the index."""
-        box = np.dtype((np.int64, (4,)))
-        return np.dtype([("scene", "<i4"), ("split", "<i1"), ("read", box), ("core", box),
-                         ("counts", "<i8", (self.classes,)), ("crc", "<u4")])  # fmt: skip
-
-    def pack(self, sample: Sample) -> bytes:
-        """The bytes of a record."""
-        return b"".join(
-            np.ascontiguousarray(a, t).tobytes()
-            for a, t in ((sample.image, self.dtype), (sample.labels, self.labels), (sample.valid, "u1"))
-        )
-
-    def unpack(self, record: NDArray[np.uint8]) -> Sample:
-        """A record's arrays as views of its bytes."""
-        image, labels, _ = self.parts
-        side = self.side
-        return Sample(
-            record[:image].view(self.dtype).reshape(self.bands, side, side),
-            record[image : image + labels].view(self.labels).reshape(side, side),
-            record[image + labels :].view(np.bool_).reshape(side, side),
-        )
-
-
-def write_records(
-    path: Path, schema: Schema, records: Iterable[tuple[Place, Sample, NDArray[np.int64]]]
-) -> NDArray[Any]:
-    """Writes the records one after another to `path` (a temporary) and returns their index."""
-    rows = []
-    with path.open("wb") as f:  # publish: the caller's temporary
-        for place, sample, counts in records:
-            packed = schema.pack(sample)
-            f.write(packed)
-            split = SPLITS.index(place.split)
-            rows.append((place.scene, split, _box(place.read), _box(place.core), counts, zlib.crc32(packed)))
-    return np.array(rows, schema.index_dtype())
-
-
-def publish_store(
-    directory: Path,
-    schema: Schema,
-    records: Iterable[tuple[Place, Sample, NDArray[np.int64]]],
-    card: dict[str, Any],
-    footprints: Any,
-) -> NDArray[Any]:
+def publish_store(directory: Path, spool: RecordSpool, card: dict[str, Any], footprints: Any) -> NDArray[Any]:
     """The finished store: records, index and footprints, then the card as commit. Returns the index.
 
-    `footprints(index, path)` writes the GeoPackage of tile footprints to a temporary.
+    `footprints(index, path)` writes the GeoPackage of tile footprints to a temporary. An older store in the directory
+    stays whole until the new records are in place.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    found: list[NDArray[Any]] = []
-
-    def write(part: Path) -> None:
-        found.append(write_records(part, schema, records))
+    schema, index = spool.schema, spool.index()
 
     def verify(part: Path) -> None:
-        if part.stat().st_size != len(found[0]) * schema.record_bytes:
+        if part.stat().st_size != len(index) * schema.record_bytes:
             raise DataError("write-unverified", part, "the records file has the wrong size", "check the disk")
-        (directory / "card.json").unlink(missing_ok=True)  # an older store stays whole until the new records are
-
-    publish(directory / "records.bin", write, verify=verify)
-    index = found[0]
+        (directory / "card.json").unlink(missing_ok=True)
 
     def write_index(part: Path) -> None:
         with part.open("wb") as f:
             np.save(f, index, allow_pickle=False)
 
+    publish(directory / "records.bin", spool.take, verify=verify)
     publish(directory / "index.npy", write_index)
     publish(directory / "tiles.gpkg", lambda part: footprints(index, part))
     files = {name: file_sha256(directory / name) for name in ("index.npy", "tiles.gpkg")}
@@ -219,7 +150,3 @@ def store_faults(directory: Path) -> list[str]:
         except DataError as e:
             faults = [f"{e.where}: {e.message}"]
     return faults
-
-
-def _box(window: Window) -> tuple[int, int, int, int]:
-    return window.row, window.col, window.height, window.width

@@ -128,7 +128,9 @@ class PixelArea:
             return math.nan
         middle = (window.row + window.row_end) // 2 // _AREA_BLOCK, (window.col + window.col_end) // 2 // _AREA_BLOCK
         if middle not in self._known:
-            block = Window(middle[0] * _AREA_BLOCK, middle[1] * _AREA_BLOCK, _AREA_BLOCK, _AREA_BLOCK).clip(*self.grid.shape)
+            block = Window(middle[0] * _AREA_BLOCK, middle[1] * _AREA_BLOCK, _AREA_BLOCK, _AREA_BLOCK).clip(
+                *self.grid.shape
+            )
             self._known[middle] = self._measured(block)
         return self._known[middle]
 

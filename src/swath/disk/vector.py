@@ -56,9 +56,11 @@ def vector_info(path: str | Path, layer: str | None = None) -> VectorInfo:
     from pyogrio.errors import DataLayerError, DataSourceError
 
     try:
-        layers = tuple(str(name) for name, _ in list_layers(path))
-        name = _layer(path, layers, layer)
-        info = read_info(path, layer=name, force_feature_count=True, force_total_bounds=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # curves and measured geometries are told of by `prepare`
+            layers = tuple(str(name) for name, _ in list_layers(path))
+            name = _layer(path, layers, layer)
+            info = read_info(path, layer=name, force_feature_count=True, force_total_bounds=True)
     except (DataSourceError, DataLayerError) as e:
         raise _unreadable(path, e) from e
     bounds = info["total_bounds"]
@@ -148,10 +150,21 @@ def repaired(features: Features, policy: str, path: str | Path, events: Events) 
         events.count("invalid geometry skipped", int(bad.sum()))
         usable &= ~bad
     else:
-        events.count("invalid geometry repaired", int(bad.sum()))
         geometry[bad] = shapely.make_valid(geometry[bad])
+        flat = bad & (shapely.get_dimensions(geometry) < 2)
+        events.count("invalid geometry without area skipped", int(flat.sum()))
+        events.count("invalid geometry repaired", int((bad & ~flat).sum()))
+        usable &= ~flat
+    mixed = usable & (shapely.get_type_id(geometry) == shapely.GeometryType.GEOMETRYCOLLECTION)
+    geometry[mixed] = [_areas(g) for g in geometry[mixed]]
     values = None if features.values is None else features.values[usable]
     return Features(geometry[usable], features.fids[usable], values, features.crs)
+
+
+def _areas(collection: Any) -> Any:
+    """The polygons of a collection, without the points and lines that a repair left behind or that came along."""
+    parts = shapely.get_parts(collection)
+    return shapely.union_all(parts[shapely.get_dimensions(parts) >= 2])
 
 
 def _surroundings(bounds: Bounds) -> Any:

@@ -19,6 +19,7 @@ from swath.engines.rowtrace import record
 __all__ = ["BLOCK", "RowGraph", "Untraceable", "trace_rows"]
 
 BLOCK = 16 << 20  # bytes of a layer computed at a time: most of it stays in the cache, and malloc needs no fresh pages
+ALLOCATED = 2.6  # memory of the process for each byte of rows: 1.3 for parts not yet given back, 2 for malloc's reserve
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,13 @@ class RowGraph:
         return extents(self.nodes, height, "rows")[self.output]
 
     def peak_bytes(self, width: int, strip: int, block: int = BLOCK) -> int:
-        """An estimate, good within a factor of two, of the memory in bytes that a RowStream takes, weights aside.
+        """An estimate, good within a factor of two, of how many bytes a process grows by while it streams.
 
         It does not depend on the height of the image. `width` is a multiple of the stride.
         """
         strips = -(-sum(self.radius_rows) // strip) + 4  # until the buffers are as full as they get, and two more
         height = -(-strips * strip // self.stride) * self.stride
-        return peak_bytes(RowPlan(self.nodes, height, width, block), strip)
+        return int(ALLOCATED * peak_bytes(RowPlan(self.nodes, height, width, block), strip))
 
     def best_strip(self, width: int, memory: int) -> int:
         """The fastest number of rows to compute at a time within `memory` bytes: 1, 2, 4 or 8 strides.

@@ -94,7 +94,8 @@ class Batches:
         first = step * self.batch_size
         found = [self._crop(position) for position in range(first, first + self.batch_size)]
         side, count = self.side, len(found)
-        image = np.zeros((count, found[0][1].image.shape[0], side, side), found[0][1].image.dtype)
+        dtype = np.result_type(*[sample.image.dtype for _, sample in found])  # scenes may differ
+        image = np.zeros((count, found[0][1].image.shape[0], side, side), dtype)
         labels = np.full((count, side, side), self.ignore, found[0][1].labels.dtype)
         valid = np.zeros((count, side, side), bool)
         for i, (_, sample) in enumerate(found):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +12,15 @@ from numpy.typing import NDArray
 
 from swath.core.errors import DataError, ResourceError
 from swath.core.splits import SPLITS, Split
+from swath.core.windows import Window
 from swath.disk.geopackage import forget_clock
-from swath.disk.project import Project, fit_bands
+from swath.disk.project import SAMPLE_SECTIONS, Project, fit_bands
 from swath.disk.publish import sweep
-from swath.disk.samples import Place, Sample, SceneWindows, class_counts, plan_places, scene_bands
-from swath.disk.store import Schema, publish_store, read_card
+from swath.disk.recordspool import RecordSpool
+from swath.disk.samples import SceneWindows, class_counts, plan_places, refusal, scene_bands
+from swath.disk.schema import Schema
+from swath.disk.store import publish_store, read_card
 from swath.progress import Progress
-
-SECTIONS = ("bands", "labels", "split", "sample", "classes")
 
 
 def sample(project: Project, *, overwrite: bool = False) -> dict[str, Any]:
@@ -31,7 +30,7 @@ def sample(project: Project, *, overwrite: bool = False) -> dict[str, Any]:
     Raises DataError where a split that should train holds no sample.
     """
     started = time.monotonic()
-    directory, print_ = project.store_dir, project.fingerprint(*SECTIONS)
+    directory, print_ = project.store_dir, project.fingerprint(*SAMPLE_SECTIONS)
     if (directory / "card.json").exists() and not overwrite:
         made = read_card(directory)
         if made["fingerprint"] == print_:
@@ -40,65 +39,66 @@ def sample(project: Project, *, overwrite: bool = False) -> dict[str, Any]:
                             "add --overwrite to replace it")  # fmt: skip
     directory.mkdir(parents=True, exist_ok=True)
     sweep(directory)
-    dropped: Counter[str] = Counter()
     bands, statistics = fit_bands(project)
     legend, grids = project.legend, [i.grid for i in project.infos]
-    schema = Schema(len(bands), statistics.dtype, project.tile, np.dtype(legend.index_dtype).name, len(legend))
+    dtype = np.result_type(*[i.dtype for i in project.infos]).name  # holds the pixels of every scene
+    schema = Schema(len(bands), dtype, project.tile, np.dtype(legend.index_dtype).name, len(legend))
     places = [p for split in SPLITS for p in plan_places(project, split)]
     _require_space(directory, len(places) * schema.record_bytes)
     per_scene = scene_bands(project, bands)
-    card: dict[str, Any] = {
-        "fingerprint": print_,
-        "legend": legend.as_dict(),
-        "bands": bands.as_dict(),
-        "scene_scaling": [[list(b.gain), list(b.offset)] for b in map(per_scene, range(len(grids)))],
-        "statistics": statistics.as_dict(),
-        "scenes": [s.name for s in project.scenes],
-        "grids": [g.as_dict() for g in grids],
-        "dropped": dropped,
-    }
-    counts: dict[str, Any] = {}
-    card["splits"] = counts
-
-    def footprints(index: NDArray[Any], part: Path) -> None:
-        counts.update(_split_counts(index, legend.names))
-        card["events"] = project.events.as_dict()
-        write_footprints(index, card, part)
-
-    publish_store(directory, schema, _records(project, places, dropped), card, footprints)
+    spool = RecordSpool(directory, schema, places, print_)
+    try:
+        _fill(project, spool)
+        card: dict[str, Any] = {
+            "fingerprint": print_,
+            "legend": legend.as_dict(),
+            "bands": bands.as_dict(),
+            "scene_scaling": [[list(b.gain), list(b.offset)] for b in map(per_scene, range(len(grids)))],
+            "statistics": statistics.as_dict(),
+            "scenes": [s.name for s in project.scenes],
+            "grids": [g.as_dict() for g in grids],
+            "dropped": dict(sorted(spool.dropped.items())),
+            "splits": _split_counts(spool.index(), legend.names),
+            "events": dict(sorted(project.events.as_dict().items())),
+        }
+        publish_store(directory, spool, card, lambda index, part: write_footprints(index, card, part))
+    except BaseException as e:
+        spool.close(remove=isinstance(e, DataError))
+        raise
+    spool.close(remove=True)
     return _result(project, card, time.monotonic() - started, done=False)
 
 
-def _records(
-    project: Project, places: list[Place], dropped: Counter[str]
-) -> Iterator[tuple[Place, Sample, NDArray[np.int64]]]:
-    """The kept samples in order of split, scene and row; refusals are counted by reason. Validation and test keep all
-    that have a label. Raises DataError where training or validation is left without a sample.
+def _fill(project: Project, spool: RecordSpool) -> None:
+    """Decides every place that was not decided before, in order of split, scene and row; refusals are counted by
+    reason. Validation and test keep all that have a label.
+
+    Raises DataError where training or validation is left without a sample.
     """
-    source, kept = SceneWindows(project), Counter[Split]()
+    source, places = SceneWindows(project), spool.places
+    for scene in dict.fromkeys(p.scene for p in places):
+        source.labels(scene)  # opened whether or not it is still needed: what was repaired in it is told
     with Progress("sample", len(places), "samples") as progress:
-        for place in places:
+        progress.advance(spool.decided)
+        for place in places[spool.decided :]:
             found = source.read(place, place.read)
             counts = class_counts(found.labels, project.legend)
-            reason = _refusal(project, place, found, counts)
+            reason = refusal(project, place, found, counts)
             if reason:
-                dropped[reason] += 1
+                spool.drop(reason)
             else:
-                outside = place.read.area - place.read.clip(*project.infos[place.scene].grid.shape).area
-                project.events.count("pixel padded at the edge", outside)
-                kept[place.split] += 1
-                yield place, found, counts
+                spool.keep(found, counts)
             progress.advance(1)
-    for split in sorted({p.split for p in places} - {"tst"} - set(kept)):
-        raise DataError("samples-none", project.path, f"the filters left no sample in '{split}' ({dict(dropped)})",
+    index = spool.index()
+    project.events.count("pixel padded at the edge", sum(_outside(project, row) for row in index))
+    for split in sorted({p.split for p in places} - {"tst"} - {SPLITS[i] for i in index["split"]}):
+        raise DataError("samples-none", project.path, f"the filters left no sample in '{split}' ({dict(spool.dropped)})",
                         "lower sample.min_annotated or sample.class_min")  # fmt: skip
 
 
-def _refusal(project: Project, place: Place, found: Sample, counts: NDArray[np.int64]) -> str | None:
-    if place.split != "trn":
-        return None if counts.sum() else "no labelled pixel"
-    invalid = int(found.valid.size - np.count_nonzero(found.valid))
-    return project.filter.refusal(counts, found.valid.size, invalid, project.legend.background)
+def _outside(project: Project, row: Any) -> int:
+    read = Window(*row["read"].tolist())
+    return read.area - read.clip(*project.infos[row["scene"]].grid.shape).area
 
 
 def write_footprints(index: NDArray[Any], card: dict[str, Any], part: Path) -> None:

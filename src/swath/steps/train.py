@@ -20,7 +20,7 @@ from swath.core.errors import DataError, ResourceError
 from swath.core.legend import Legend
 from swath.disk.bundle import Bundle, read_bundle, write_bundle
 from swath.disk.pictures import coloured, publish_png, rgb, side_by_side, stacked
-from swath.disk.project import Project, class_pixels, fit_bands
+from swath.disk.project import SAMPLE_SECTIONS, Project, fit_bands
 from swath.disk.publish import publish, publish_json, publish_text, sweep
 from swath.disk.samples import RasterSamples, Samples, scene_bands
 from swath.disk.store import StoreSamples
@@ -34,7 +34,6 @@ from swath.nets.losses import build_loss
 from swath.nets.network import class_indices, load_tensors, make_probe, model_card, new_net, numpy_tensors
 from swath.nets.optimisers import DEFAULT_LR, build_optimiser
 from swath.progress import Progress
-from swath.steps.sample import SECTIONS
 
 CHECKPOINT_SECONDS = 60.0
 NEVER_PREDICTED = 3  # evaluations after which a class that is never predicted is warned about
@@ -177,16 +176,16 @@ def _task(project: Project) -> Task:
         )
     if made and spec.data != "rasters":
         samples = StoreSamples(store, "trn")
-        if samples.card["fingerprint"] != project.fingerprint(*SECTIONS):
+        if samples.card["fingerprint"] != project.fingerprint(*SAMPLE_SECTIONS):
             raise DataError("store-stale", store, "was made with another config or other inputs",
                             "make it anew: swath sample CONFIG --overwrite, or set train.data=rasters")  # fmt: skip
         return _store_task(samples, StoreSamples(store, "val"))
     bands, _ = fit_bands(project)
     memory = project.config.runtime.memory
-    trained = [i for i in range(len(project.scenes)) if project.region(i, "trn")]
-    pixels = np.sum([class_pixels(project, i) for i in trained], axis=0)
-    return Task(RasterSamples(project, "trn", memory), RasterSamples(project, "val", memory), bands,
-                scene_bands(project, bands), pixels, "rasters")  # fmt: skip
+    train_, val = RasterSamples(project, "trn", memory), RasterSamples(project, "val", memory)
+    pixels = train_.filter()
+    val.filter()
+    return Task(train_, val, bands, scene_bands(project, bands), pixels, "rasters")
 
 
 def _store_task(train_: StoreSamples, val: StoreSamples) -> Task:
@@ -208,7 +207,7 @@ def _card(project: Project, net: torch.nn.Module, task: Task) -> dict[str, Any]:
             "torch": torch.__version__,
             "numpy": np.__version__,
             "config": training_config(project),
-            "inputs": project.fingerprint(*SECTIONS),
+            "inputs": project.fingerprint(*SAMPLE_SECTIONS),
             "training_pixels": task.pixels.tolist(),
             "threads": torch.get_num_threads(),
             "device": str(choose_device(project.config.runtime.device)),
@@ -266,6 +265,8 @@ def _loop(session: Session) -> None:
         progress.advance(state["step"])
         feed = batches.ahead(state["step"])
         for step in range(state["step"], total):
+            if patience and state["since_best"] >= patience:
+                break
             before = time.monotonic()
             losses.append(learner.step(next(feed), step))
             state["seconds"] += time.monotonic() - before
@@ -277,8 +278,6 @@ def _loop(session: Session) -> None:
             if step + 1 in due or time.monotonic() - saved > CHECKPOINT_SECONDS:
                 save_checkpoint(session.run / "checkpoint", learner, {**state, "evidence": session.evidence})
                 saved = time.monotonic()
-            if patience and state["since_best"] >= patience:
-                break
         feed.close()
 
 
@@ -338,7 +337,9 @@ def _publish_bundle(session: Session, name: str, summary: dict[str, Any], scores
     sample = session.task.val.read(0)
     stride = int(session.learner.net.stride)  # type: ignore[arg-type]
     side = max(stride, min(sample.labels.shape[0], 128) // stride * stride)
-    raw, valid = np.array(sample.image[:, :side, :side]), np.array(sample.valid[:side, :side])
+    over = max(0, side - sample.labels.shape[0])  # samples smaller than the stride are filled up with invalid pixels
+    raw = np.pad(sample.image[:, :side, :side], ((0, 0), (0, over), (0, over)))
+    valid = np.pad(sample.valid[:side, :side], (0, over))
     bands = session.task.bands_of(session.task.val.places[0].scene)
     probe = make_probe(session.learner.net, raw, valid, bands.scale(raw, valid))
     card = {**session.card, "training": {**summary, "validation": scores}}

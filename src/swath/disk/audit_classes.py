@@ -1,0 +1,196 @@
+"""Findings on classes and splits: which label pixels each split has, classes that are rare, bands that tell the label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swath.config import BandsSpec
+from swath.core.errors import DataError
+from swath.core.legend import Legend
+from swath.core.splits import SPLITS, Region, Split
+from swath.disk import vector
+from swath.disk.audit import Finding, from_error, merged, share
+from swath.disk.audit_pairs import LabelAudit
+from swath.disk.probe import BandFacts, Probe, spread_windows
+from swath.disk.project import Project
+from swath.disk.raster import RasterReader
+from swath.disk.scenes import Scene
+
+RARE, SPARSE = 0.005, 0.02  # shares of labelled pixels below which a class, or the labels of an image, are told of
+CARVED_PIXELS = 30_000_000  # of training scenes, up to which validation blocks are laid out here already
+_LEAK_SCENES, _LEAK_PIXELS = 48, 600_000
+Regions = list[Sequence[Region]]
+
+
+def lay_out(project: Project, declared: set[str | None]) -> tuple[Regions, list[Finding]]:
+    """Per scene, the label pixels of each split; as the manifest has them where carving some out would take long.
+
+    `declared` are the splits of all rows, also of those that cannot be used.
+    """
+    spec, scenes = project.config.split, project.scenes
+    plain: Regions = [(Region(s.split or "trn"),) if s.labels else () for s in scenes]
+    usable = {s.split for s in scenes if s.labels}
+    shares: dict[Split, float] = {"val": spec.val, "tst": spec.tst}
+    missing = [s for s, part in shares.items() if part and s not in declared]
+    if not usable or declared - usable:
+        return plain, []
+    wanted = " and ".join(f"{100 * shares[s]:g} % for {s}" for s in missing)
+    told = f"no row has split={' or '.join(missing)}: of the labelled training pixels {wanted}"
+    open_pixels = sum(
+        i.grid.height * i.grid.width
+        for s, i in zip(scenes, project.infos, strict=True)
+        if s.labels and s.split in (None, "trn")
+    )
+    if missing and open_pixels > CARVED_PIXELS:
+        return plain, [Finding("note", "split-carved", project.path, f"{told} will be held out by `sample`")]
+    try:
+        regions: Regions = list(project.regions)
+    except DataError as e:
+        return plain, [from_error(e, project.path)]
+    if not missing:
+        return regions, []
+    boxes = sum(len(r.inside) for parts in regions for r in parts if r.inside and r.split in missing)
+    why = {key: f"{value} ({because})" for key, value, because in project.reasons}
+    return regions, [Finding("note", "split-carved", project.path, f"{told} are held out in {boxes} windows, by "
+                             + why.get("split.by", spec.by), "give rows a split to decide it yourself")]  # fmt: skip
+
+
+def count_classes(project: Project, regions: Regions, labels: LabelAudit) -> tuple[dict[str, Any], bool, list[Finding]]:
+    """{split: {class: {pixels, share, area_m2}}}, whether all are exact, and what they say."""
+    legend, exact, findings, sparse = project.legend, True, [], []
+    sums: dict[str, NDArray[np.float64]] = {}
+    for s, info, parts in zip(project.scenes, project.infos, regions, strict=True):
+        if not parts:
+            continue
+        try:
+            counts, whole = labels.count(s, info, parts)
+        except DataError as e:
+            findings.append(from_error(e, s.labels or s.image))
+            continue
+        exact &= whole
+        for split, found in counts.items():
+            mine = sums.setdefault(split, np.zeros((len(legend), 2)))
+            for index, amounts in found.items():
+                mine[index] += amounts
+        sparse += _sparse(s, counts, legend)
+    findings += merged(sparse, len(project.scenes), "scenes")
+    pixels = {str(s): {n: int(sums[s][k, 0]) for k, n in enumerate(legend.names)} for s in SPLITS if s in sums}
+    if pixels:
+        findings += [*class_findings(pixels, legend, project.path), *_amounts(project, pixels)]
+    return {s: {n: _row(sums[s], k) for k, n in enumerate(legend.names)} for s in pixels}, exact, findings
+
+
+def _row(sums: NDArray[np.float64], k: int) -> dict[str, Any]:
+    pixels, area = sums[k].tolist()
+    total = float(sums[:, 0].sum())
+    return {
+        "pixels": int(pixels),
+        "share": pixels / total if total else None,
+        "area_m2": area if np.isfinite(area) else None,
+    }
+
+
+def _amounts(project: Project, pixels: Mapping[str, Mapping[str, int]]) -> Iterator[Finding]:
+    totals = {s: sum(t.values()) for s, t in pixels.items()}
+    for split, total in totals.items():
+        if total == 0:
+            yield Finding("warning" if split == "tst" else "error", "split-empty", project.path, f"no pixel is labelled in {split}",
+                          "move scenes with labels into it", split)  # fmt: skip
+    if 0 < totals.get("trn", 0) < 4 * project.crop**2:
+        yield Finding("warning", "samples-few", project.path, f"{totals['trn']:,} training pixels are fewer than four crops of {project.crop} x "
+                      f"{project.crop}", "label more, or set a smaller train.crop")  # fmt: skip
+
+
+def _sparse(scene: Scene, counts: Any, legend: Legend) -> list[Finding]:
+    """A finding where polygons cover little of an image of which the rest counts as background."""
+    if scene.labels is None or scene.labels.suffix.lower() not in vector.SUFFIXES or legend.fill == legend.ignore:
+        return []
+    total = sum(n for t in counts.values() for n, _ in t.values())
+    covered = sum(n for t in counts.values() for k, (n, _) in t.items() if k != legend.fill)
+    if covered == 0 or covered >= SPARSE * total:
+        return []
+    return [Finding("warning" if len(legend) > 2 else "note", "labels-sparse", scene.image, f"polygons of {scene.labels.name} cover "
+                    f"{share(covered, total)} of it, the rest counts as background",
+                    "if it is only not labelled: classes.unlabelled=ignore")]  # fmt: skip
+
+
+def band_labels(project: Project, regions: Regions, probes: Mapping[Path, Probe], bands: BandsSpec) -> list[Finding]:
+    """Bands that tell the label alone, on pixels spread over the training scenes."""
+    training = [i for i, parts in enumerate(regions) if any(r.split == "trn" for r in parts)]
+    training = training[:: max(1, -(-len(training) // _LEAK_SCENES))]
+    if not training:
+        return []
+    facts = probes[project.scenes[training[0]].image].bands
+    numbers = [b.number for b in facts]
+    values, indices = [], []
+    for i in training:
+        info = project.infos[i]
+        if max(numbers) > info.count:
+            continue
+        reader, labels = RasterReader(info.path, numbers, bands.nodata, bands.nodata_value), project.labels(i)
+        for window in spread_windows(info, _LEAK_PIXELS // len(training), 4 * len(facts)):
+            (raw, valid), found = reader.read(window), labels.read(window)
+            valid &= found != project.legend.ignore
+            values.append(raw[:, valid])
+            indices.append(found[valid])
+    joined = np.concatenate(values, 1), np.concatenate(indices)
+    return list(band_label_findings(*joined, facts, project.legend, project.path))
+
+
+def class_findings(pixels: Mapping[str, Mapping[str, int]], legend: Legend, path: Path) -> Iterator[Finding]:
+    """Classes that are missing or rare, from the labelled pixels {split: {name: pixels}} of all scenes."""
+    total = sum(pixels.get("trn", {}).values())
+    for name in legend.names:
+        have = {s: t.get(name, 0) for s, t in pixels.items()}
+        if not any(have.values()):
+            yield Finding("warning", "class-never", path, f"class {name} never occurs in the labels",
+                          "correct its source values, or delete it", name)  # fmt: skip
+            continue
+        for split, why in (("trn", "it cannot be learnt"), ("val", "its score there is empty")):
+            if sum(pixels.get(split, {}).values()) and have[split] == 0:
+                yield Finding("warning", "class-absent", path, f"class {name} does not occur in {split}: {why}",
+                              "move a scene that has it", f"{name} {split}")  # fmt: skip
+        if 0 < have.get("trn", 0) < RARE * total:
+            yield Finding("warning", "class-rare", path, f"class {name} has {share(have['trn'], total)} of the training pixels",
+                          "train.class_weights=auto, train.sampler=class_presence, or train.loss={ce: 1, dice: 1}", name)  # fmt: skip
+
+
+def band_label_findings(
+    values: NDArray[Any], indices: NDArray[Any], facts: Sequence[BandFacts], legend: Legend, path: Path
+) -> Iterator[Finding]:
+    """Bands (C, n) that tell the class indices (n,) without any learning."""
+    classes = [k for k in range(len(legend)) if (indices == k).any()]
+    if len(classes) < 2 or indices.size < 1000:
+        return
+    for band, b in zip(values.astype(np.float64), facts, strict=True):
+        total = float(((band - band.mean()) ** 2).sum())
+        if total == 0:
+            continue
+        groups = [band[indices == k] for k in classes]
+        between = sum(g.size * (g.mean() - band.mean()) ** 2 for g in groups)
+        tells = float(between / total) ** 0.5
+        if tells > 0.99:
+            yield Finding("warning", "band-is-label", path, f"predicts the label almost alone (correlation {tells:.3f})",
+                          "if it was made from the labels, leave it out with bands.select", f"band {b.number}")  # fmt: skip
+            continue
+        other = band != (mode := float(np.unique(band)[np.unique(band, return_counts=True)[1].argmax()]))
+        if 2 * other.sum() > band.size:
+            continue
+        agreement, k = max((_kappa(other, indices == k), k) for k in classes)
+        if agreement > 0.5:
+            part = (indices[other] == k).mean()
+            yield Finding("warning", "band-follows-label", path, f"is {mode:g} in {share(1 - other.mean())} of the pixels, and "
+                          f"{share(part)} of the others are {legend.names[k]}: it looks made from maps of that class, not measured",
+                          "leave it out with bands.select for honest scores", f"band {b.number}")  # fmt: skip
+
+
+def _kappa(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
+    """Cohen's kappa of two masks."""
+    observed, p, q = (a == b).mean(), a.mean(), b.mean()
+    expected = p * q + (1 - p) * (1 - q)
+    return float((observed - expected) / (1 - expected)) if expected < 1 else 0.0

@@ -1,0 +1,354 @@
+"""The result of `swath check` is an audit of all scenes and labels: every finding at once, errors, warnings and notes.
+
+An error means that Swath cannot make the result right; a trap that it handles is a warning that says what was done.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from swath.config import BandsSpec, Config, LabelsSpec, load_config
+from swath.core.errors import ConfigError, DataError
+from swath.core.legend import Legend
+from swath.core.splits import Region
+from swath.disk import raster, vector
+from swath.disk.audit import LEVELS, Finding, from_error, merged, raster_findings, share
+from swath.disk.audit_classes import band_labels, count_classes, lay_out
+from swath.disk.audit_labels import LayerAudit, crs_findings, placement
+from swath.disk.audit_pairs import LabelAudit, pair_findings, raster_input, unreadable_input, vector_input
+from swath.disk.audit_scenes import Member, image_findings, leak_findings
+from swath.disk.probe import Probe, probe
+from swath.disk.project import Project, select_bands
+from swath.disk.raster import RasterInfo, raster_info
+from swath.disk.scenes import Scene, manifest_rows, survey
+from swath.messages import table
+
+_SAMPLE_VALUES = 4_000_000  # kept of all images together
+MOST_ROWS = 12  # of the table of inputs
+
+
+@dataclass
+class Audit:
+    """What was looked at so far: images with their probes, labels, findings."""
+
+    labels: LabelAudit
+    bands: BandsSpec
+    found: list[Finding] = field(default_factory=list)
+    inputs: dict[Path, dict[str, Any]] = field(default_factory=dict)
+    infos: dict[Path, RasterInfo] = field(default_factory=dict)
+    probes: dict[Path, Probe] = field(default_factory=dict)
+
+    def open(self, images: Iterable[Path]) -> None:
+        """Reads the headers of images; what cannot be read becomes a finding."""
+        for path in dict.fromkeys(images):
+            try:
+                self.infos[path] = raster_info(path)
+                self.inputs[path] = raster_input(self.infos[path], "image")
+            except DataError as e:
+                self.fail(e, path)
+
+    def probe(self, wanted: Sequence[int] | None) -> None:
+        """Looks into every opened image: at the `wanted` bands where it has them, else at all."""
+        most = max((i.count for i in self.infos.values()), default=1)
+        keep = max(64, min(4096, _SAMPLE_VALUES // (most * max(1, len(self.infos)))))
+        for path, info in list(self.infos.items()):
+            chosen = wanted if wanted and max(wanted) <= info.count else None
+            try:
+                seen = probe(path, chosen, self.bands.nodata, self.bands.nodata_value, keep=keep)
+            except DataError as e:
+                self.fail(e, path)
+                continue
+            self.probes[path] = seen
+            self.inputs[path]["ranges"] = {b.name: b.range() for b in seen.bands}
+
+    def fail(self, error: DataError, path: Path) -> None:
+        """Makes an error of a file a finding."""
+        self.infos.pop(path, None)
+        self.found.append(from_error(error, path))
+        self.inputs[path] = unreadable_input(path, "image")
+
+    def result(self, **more: Any) -> dict[str, Any]:
+        """The object that `check` prints."""
+        listed = [*self.found, *self.labels.findings()]
+        ordered = sorted(dict.fromkeys(listed), key=lambda f: LEVELS.index(f.level))
+        return {
+            "ok": not any(f.level == "error" for f in ordered),
+            "findings": [f.as_dict() for f in ordered],
+            "inputs": list({**self.inputs, **self.labels.inputs}.values()),
+            **more,
+        }
+
+
+def check_project(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The audit of a config: `ok`, `findings` [{level, code, where, message, fix, files}], `inputs`, `classes` per split.
+
+    Everything about the content of files is a finding; only problems in the config's own text raise (ConfigError).
+    """
+    path = Path(path).absolute()
+    config = load_config(path, overrides)
+    legend = config.legend()
+    _refuse_unknown_classes(config, legend)
+    audit = Audit(LabelAudit(legend, config.labels), config.bands)
+    scenes = _scenes(config, path, audit)
+    audit.open(s.image for s in scenes if s.image.exists())
+    wanted = _wanted(config, scenes, audit)
+    audit.probe(wanted)
+    audit.found += raster_findings(list(audit.probes.values()), config.bands, _stride(config))
+    sound = _label_scenes(scenes, audit)
+    project = Project(path, config, legend, tuple(sound))
+    _ = project.stride if sound else None  # a wrong overlap is a problem of the config
+    regions, carved = lay_out(project, {s.split for s in scenes if s.labels})
+    classes, exact, told = count_classes(project, regions, audit.labels)
+    audit.found += [*carved, *told]
+    audit.found += _between(scenes, audit, {s.name: r for s, r in zip(sound, regions, strict=True)})
+    audit.found += band_labels(project, regions, audit.probes, config.bands)
+    return audit.result(classes=classes, classes_exact=exact)
+
+
+def check_files(files: Sequence[str | Path]) -> dict[str, Any]:
+    """The audit of rasters and vectors, of folders and globs of them, and of manifests with their labels."""
+    audit = Audit(LabelAudit(None, LabelsSpec()), BandsSpec())
+    given = Inputs()
+    for item in files:
+        try:
+            given.add(Path(item))
+        except DataError as e:
+            audit.fail(e, Path(item))
+    audit.found += [from_error(p, Path(p.where)) for p in given.problems]
+    audit.open([*(s.image for s in given.scenes if s.image.exists()), *given.rasters])
+    audit.probe(None)
+    audit.found += raster_findings(list(audit.probes.values()), BandsSpec())
+    _label_scenes(given.scenes, audit)
+    for path in dict.fromkeys(given.vectors):
+        try:
+            audit.found += _loose_vector(path, audit)
+        except DataError as e:
+            audit.fail(e, path)
+    audit.found += _between([*given.scenes, *(Scene(p.stem, p) for p in given.rasters)], audit, {})
+    return audit.result()
+
+
+@dataclass
+class Inputs:
+    """What files, folders, globs and manifests stand for."""
+
+    scenes: list[Scene] = field(default_factory=list)
+    rasters: list[Path] = field(default_factory=list)
+    vectors: list[Path] = field(default_factory=list)
+    problems: list[DataError] = field(default_factory=list)
+
+    def add(self, path: Path) -> None:
+        """Takes one input. Raises DataError where it stands for nothing."""
+        if path.is_dir() or (not path.exists() and any(c in path.name for c in "*?[")):
+            listed = path.iterdir() if path.is_dir() else (Path(p) for p in glob.glob(str(path), recursive=True))
+            known = raster.SUFFIXES | (
+                vector.SUFFIXES - {".json"} if path.is_dir() else {p for p in (path.suffix.lower(),) if p}
+            )
+            files = sorted(
+                p for p in listed if p.is_file() and not p.name.startswith(".") and p.suffix.lower() in known
+            )
+            if not files:
+                raise DataError(
+                    "inputs-none", path, "no raster or vector found there", "name files, or a folder or glob of them"
+                )
+            for file in files:
+                self.add(file)
+        elif _is_manifest(path):
+            scenes, problems = survey(manifest_rows(path), path.parent)
+            self.scenes += scenes
+            self.problems += problems
+        else:
+            (self.vectors if path.suffix.lower() in vector.SUFFIXES else self.rasters).append(path)
+
+
+def _is_manifest(path: Path) -> bool:
+    """True for CSV, for JSON with scenes, and for tables with a column `image`."""
+    suffix = path.suffix.lower()
+    if suffix in (".csv", ".tsv"):
+        return True
+    if suffix not in (".json", ".gpkg", ".geojson") or not path.exists():
+        return False
+    if suffix == ".json":
+        try:
+            value = json.loads(path.read_text(encoding="utf-8-sig"))
+        except ValueError:
+            return False
+        return isinstance(value, list) or (isinstance(value, dict) and "scenes" in value)
+    try:
+        return "image" in (f.lower() for f in vector.vector_info(path).fields)
+    except DataError:
+        return False
+
+
+def _scenes(config: Config, path: Path, audit: Audit) -> tuple[Scene, ...]:
+    """The scenes of the config, as far as its rows can be read; their problems become findings."""
+    if not config.scenes:
+        raise ConfigError(
+            "scenes-empty", path, "`scenes` lists nothing", "name a manifest or rows with image and labels"
+        )
+    try:
+        if isinstance(config.scenes, str):
+            manifest = path.parent / config.scenes
+            scenes, problems = survey(manifest_rows(manifest), manifest.parent)
+        else:
+            scenes, problems = survey(
+                ((f"{path} scene {i}", row) for i, row in enumerate(config.scenes, 1)), path.parent
+            )
+    except DataError as e:
+        scenes, problems = (), [e]
+    audit.found += [from_error(p, Path(p.where) if p.code == "file-missing" else path) for p in problems]
+    for p in problems:
+        if p.code == "file-missing":
+            audit.inputs[Path(p.where)] = unreadable_input(Path(p.where), "scene")
+    if not scenes and not problems:
+        audit.found.append(
+            Finding("error", "manifest-empty", path, "the manifest lists no scene", "add a row with image and labels")
+        )
+    return scenes
+
+
+def _refuse_unknown_classes(config: Config, legend: Legend) -> None:
+    """Raises ConfigError where a setting names a class that the table does not have."""
+    weights = config.train.class_weights
+    for name in (
+        *config.sample.class_min,
+        *(weights if isinstance(weights, dict) else ()),
+        *(config.vectorize.classes or ()),
+    ):
+        legend.index(name)
+
+
+def _stride(config: Config) -> int:
+    """The multiple of pixels that the network works on: known for our own, 32 for encoders that others made."""
+    if config.model.name == "unet":
+        return 2 ** (config.model.depth or 4)
+    return 32 if config.model.name.startswith("smp-") else 1
+
+
+def _wanted(config: Config, scenes: Sequence[Scene], audit: Audit) -> tuple[int, ...] | None:
+    """The bands that the model takes, by the first training scene; scenes with other numbers of bands are told of."""
+    opened = [s for s in scenes if s.image in audit.infos]
+    first = next((s for s in opened if s.split in (None, "trn")), opened[0] if opened else None)
+    if first is None:
+        return None
+    try:
+        wanted = select_bands(config, audit.infos[first.image], first).indexes
+    except DataError as e:
+        audit.found.append(from_error(e, first.image))
+        return None
+    found = []
+    for path in dict.fromkeys(s.image for s in opened):
+        info = audit.infos[path]
+        count = info.count - bool(info.alpha)
+        if info.count < max(wanted):
+            found.append(Finding("error", "bands-fewer", path, f"has {count} bands, the model takes bands {_span(wanted)} of {first.image.name}",
+                                 "write the same bands in every scene, or choose with bands.select"))  # fmt: skip
+        elif config.bands.select is None and count > len(wanted):
+            found.append(Finding("warning", "bands-more", path, f"has {count} bands; as in {first.image.name}, bands {_span(wanted)} are used",
+                                 "choose with bands.select"))  # fmt: skip
+    audit.found += merged(found, len(audit.infos))
+    return wanted
+
+
+def _span(numbers: Sequence[int]) -> str:
+    whole = len(numbers) > 2 and list(numbers) == list(range(numbers[0], numbers[-1] + 1))
+    return f"{numbers[0]} to {numbers[-1]}" if whole else ", ".join(map(str, numbers))
+
+
+def _label_scenes(scenes: Sequence[Scene], audit: Audit) -> list[Scene]:
+    """The scenes whose image and labels, if any, can be used."""
+    audit.found += merged(pair_findings(scenes), len(scenes), "scenes")
+    often = Counter(s.labels for s in scenes)
+    sound, without = [], []
+    for s in scenes:
+        if s.image not in audit.probes or not all(p is None or p.exists() for p in (s.labels, s.aoi)):
+            continue
+        if s.labels is None:
+            without.append(Finding("note", "labels-none", s.image, "has no labels: it is predicted only"))
+            sound.append(s)
+        elif audit.labels.add(s, audit.infos[s.image], shared=often[s.labels] > 1):
+            sound.append(s)
+    audit.found += merged(without, len(scenes), "scenes")
+    if scenes and all(s.labels is None for s in scenes) and audit.labels.legend is not None:
+        audit.found.append(
+            Finding(
+                "error", "labels-none", scenes[0].image, "no scene has labels", "fill the manifest's column `labels`"
+            )
+        )
+    return sound
+
+
+def _between(scenes: Sequence[Scene], audit: Audit, regions: dict[str, Sequence[Region]]) -> list[Finding]:
+    members = [
+        Member(s.image, s.split, audit.probes[s.image], tuple(regions.get(s.name, ())), s.aoi is not None)
+        for s in scenes if s.image in audit.probes
+    ]  # fmt: skip
+    images = list({m.path: m for m in sorted(members, key=lambda m: m.trains)}.values())
+    chosen = images if audit.labels.legend is not None else []
+    found = image_findings(chosen, audit.bands)
+    for count in sorted({m.probe.info.count for m in images}) if not chosen else ():
+        found += image_findings([m for m in images if m.probe.info.count == count], audit.bands)
+    labelled = {s.image for s in scenes if s.labels is not None}
+    return found + leak_findings([m for m in members if m.path in labelled])
+
+
+def _loose_vector(path: Path, audit: Audit) -> list[Finding]:
+    """The findings on a vector by itself and against all rasters given with it."""
+    info = vector.vector_info(path)
+    audit.inputs[path] = vector_input(info, "vector")
+    if info.features == 0:
+        return [Finding("warning", "vector-no-features", path, f"layer '{info.layer}' holds no feature")]
+    layer = LayerAudit(path)
+    layer.add(vector.read_features(path))
+    found = list(layer.findings())
+    if info.crs is None:
+        found.append(
+            Finding(
+                "note", "no-georeference", path, "has no coordinate system", "if it is known: ogr2ogr -a_srs EPSG:N"
+            )
+        )
+    images = [i for i in audit.infos.values() if (i.grid.crs is None) == (info.crs is None)]
+    placed = []
+    for image in images:
+        found += crs_findings(path, info.crs, image)
+        placed.append(placement(info, vector.features_on_grid(path, image.grid), image, shared=True, background=False))
+    misses = sum(any(f.code == "labels-absent" for f in p) for p in placed)
+    if placed and misses == len(placed):
+        found.append(
+            Finding("warning", "labels-absent", path, "touches none of the rasters", "check both coordinate systems")
+        )
+    return merged([*found, *(f for p in placed for f in p if f.code != "labels-absent")], len(images))
+
+
+def render(result: dict[str, Any]) -> str:
+    """The audit as text: a table of the inputs, then errors, warnings and notes, one line each."""
+    base = os.path.commonpath([os.path.dirname(i["path"]) for i in result["inputs"]]) if result["inputs"] else ""
+    rows = [
+        [i["path"].removeprefix(f"{base}/"), i["kind"], _size(i), i["bands"], i["dtype"], i["crs"]]
+        for i in result["inputs"]
+    ]
+    lines = [base, table(rows[:MOST_ROWS], ("input", "kind", "size", "bands", "type", "crs"))] if rows else []
+    if len(rows) > MOST_ROWS:
+        lines.append(f"... and {len(rows) - MOST_ROWS} more")
+    for split, classes in result.get("classes", {}).items():
+        shares = ", ".join(f"{n} {share(c['share'] or 0)}" for n, c in classes.items())
+        lines.append(f"{split}: {sum(c['pixels'] for c in classes.values()):,} labelled pixels: {shares}")
+    for f in result["findings"]:
+        fix = f"; {f['fix']}" if f["fix"] else ""
+        lines.append(f"{f['level']}: {f['where'].replace(f'{base}/', '')}: {f['message']}{fix}")
+    counts = Counter(f["level"] for f in result["findings"])
+    verdict = "ready" if result["ok"] else "not ready"
+    return "\n".join([*lines, f"{verdict}: " + ", ".join(f"{counts[v]} {v}{'s' * (counts[v] != 1)}" for v in LEVELS)])
+
+
+def _size(entry: dict[str, Any]) -> str | None:
+    if entry["kind"] == "vector":
+        return f"{entry['features']:,} features"
+    return f"{entry['grid']['width']} x {entry['grid']['height']}" if entry["grid"] else None

@@ -1,0 +1,130 @@
+"""Scores count every label pixel of a split once, by the map that `predict` would make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from tiny_town import SIDE, corner, pixels, squares, truth, write_image
+
+import swath
+from swath.core.errors import DataError
+from swath.core.metrics import Confusion
+from swath.core.windows import Window
+from swath.disk.project import load_project
+
+pytest_plugins = ["fixtures_run"]
+ON = ("runtime.device=cpu", "runtime.threads=1")
+Fingerprint = Callable[[Path], dict[str, str]]
+
+
+@pytest.fixture(scope="session")
+def ids(trained: Path, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+    """The map of every scene."""
+    out = tmp_path_factory.mktemp("maps")
+    found = {}
+    for made in swath.predict(bundle, trained.parent / "scenes.csv", *ON, out=out)["maps"]:
+        with rasterio.open(made["map"]) as image:
+            found[Path(made["map"]).name.removesuffix("_map.tif")] = image.read(1)
+    return found
+
+
+def test_the_scores_are_those_of_the_map(trained: Path, bundle: Path, ids: dict[str, np.ndarray]) -> None:
+    found = swath.evaluate(bundle, trained.parent / "scenes.csv", *ON)
+    expected = Confusion.of(truth(squares(2)), ids["west"], 2)
+    assert found["confusion"] == expected.counts.tolist()
+    assert found["pixels"] == SIDE**2
+    assert set(found["scenes"]) == {"west"}
+    assert {"mean_iou", "mean_iou_foreground", "overall_accuracy", "kappa", "classes"} <= set(found)
+    assert set(found["classes"]) == {"background", "roof"}
+    assert {"iou", "f1", "precision", "recall", "pixels"} <= set(found["classes"]["roof"])
+    counts = expected.counts
+    assert found["classes"]["roof"]["iou"] == pytest.approx(counts[1, 1] / (counts.sum() - counts[0, 0]))
+
+
+def test_all_scenes_add_up(trained: Path, bundle: Path, ids: dict[str, np.ndarray]) -> None:
+    found = swath.evaluate(bundle, trained.parent / "scenes.csv", *ON, split=None)
+    total = sum((Confusion.of(truth(squares(n)), ids[s], 2) for n, s in enumerate(("north", "south", "west"))), Confusion.zeros(2))
+    assert found["confusion"] == total.counts.tolist()
+    assert sum(s["pixels"] for s in found["scenes"].values()) == found["pixels"] == 3 * SIDE**2
+
+
+@pytest.mark.parametrize("split", ["trn", "val"])
+def test_a_config_scores_the_regions_of_its_splits(
+    trained: Path, bundle: Path, ids: dict[str, np.ndarray], split: str
+) -> None:
+    found = swath.evaluate(bundle, trained, *ON, split=split)
+    town, total = load_project(trained), Confusion.zeros(2)
+    for i, name in enumerate(("north", "south")):
+        region = town.region(i, split)  # type: ignore[arg-type]
+        if region:
+            labels = np.where(region.mask(Window(0, 0, SIDE, SIDE)), truth(squares(i)), 255)
+            total = total + Confusion.of(labels, ids[name], 2)
+    assert 0 < total.total < 2 * SIDE**2
+    assert found["confusion"] == total.counts.tolist()
+
+
+def test_a_run_scores_like_its_best_bundle(trained: Path, bundle: Path) -> None:
+    manifest = trained.parent / "scenes.csv"
+    run = swath.evaluate(bundle.parent, manifest, *ON)
+    assert run["confusion"] == swath.evaluate(bundle, manifest, *ON)["confusion"]
+    assert run["model"]["validation_mean_iou"] == pytest.approx(swath.train(trained)["best"]["mean_iou"])
+
+
+def test_tiles_do_not_change_the_score(trained: Path, bundle: Path) -> None:
+    manifest = trained.parent / "scenes.csv"
+    found = [swath.evaluate(bundle, manifest, *ON, *w) for w in ((), ("predict.tile=40",), ("predict.executor=tiles",))]
+    assert found[0]["confusion"] == found[1]["confusion"] == found[2]["confusion"]
+
+
+def test_a_finished_map_is_scored_like_its_model(trained: Path, bundle: Path, tmp_path: Path) -> None:
+    manifest = trained.parent / "scenes.csv"
+    made = swath.predict(bundle, trained.parent / "west.tif", *ON, out=tmp_path / "out")["maps"][0]["map"]
+    found = swath.evaluate(made, manifest)
+    assert found["confusion"] == swath.evaluate(bundle, manifest, *ON)["confusion"]
+    assert list(found["scenes"]) == ["west"]
+    plain = write_image(tmp_path / "plain.tif", np.zeros((1, 9, 9), np.uint8), corner(0))
+    with pytest.raises(DataError, match="does not say what its classes are"):
+        swath.evaluate(plain, manifest)
+    elsewhere = write_image(tmp_path / "far.tif", pixels(truth(squares(1)), 1), corner(50))
+    far = swath.predict(bundle, elsewhere, *ON, out=tmp_path / "out")["maps"][0]["map"]
+    with pytest.raises(DataError, match="no labelled scene has the map's grid"):
+        swath.evaluate(far, manifest)
+
+
+def test_pixels_without_data_and_ignored_labels_do_not_count(own_town: Path, bundle: Path) -> None:
+    bands = pixels(truth(squares(2)), 2)
+    bands[:, :10] = 0
+    write_image(own_town.parent / "west.tif", bands, corner(2), nodata=0)
+    found = swath.evaluate(bundle, own_town.parent / "scenes.csv", *ON)
+    assert found["pixels"] == SIDE * (SIDE - 10)
+    write_image(own_town.parent / "west.tif", bands * 0, corner(2), nodata=0)
+    with pytest.raises(DataError, match="no labelled pixel has a prediction"):
+        swath.evaluate(bundle, own_town.parent / "scenes.csv", *ON)
+
+
+def test_a_class_without_pixels_has_no_score_and_no_part_in_the_mean(own_town: Path, bundle: Path) -> None:
+    write_image(own_town.parent / "west.tif", pixels(np.zeros((SIDE, SIDE), np.uint8), 2), corner(2))
+    write_image(own_town.parent / "mask.tif", np.zeros((1, SIDE, SIDE), np.uint8), corner(2))
+    (own_town.parent / "scenes.csv").write_text("image,labels,split\nwest.tif,mask.tif,tst\n")
+    found = swath.evaluate(bundle, own_town.parent / "scenes.csv", *ON)
+    assert found["classes"]["roof"]["recall"] is None
+    if found["classes"]["roof"]["iou"] is None:
+        assert found["mean_iou"] == found["classes"]["background"]["iou"]
+
+
+@pytest.mark.parametrize(
+    ("split", "told"), [("val", "splits of the manifest: trn, tst"), ("tset", "no labelled scene is in this split")]
+)
+def test_a_split_without_scenes(trained: Path, bundle: Path, split: str, told: str) -> None:
+    with pytest.raises(DataError, match=told):
+        swath.evaluate(bundle, trained.parent / "scenes.csv", *ON, split=split)
+
+
+def test_evaluating_writes_nothing(own_town: Path, bundle: Path, fingerprint: Fingerprint) -> None:
+    before = fingerprint(own_town.parent), fingerprint(bundle)
+    swath.evaluate(bundle, own_town.parent / "scenes.csv", *ON, split=None)
+    assert (fingerprint(own_town.parent), fingerprint(bundle)) == before
