@@ -19,6 +19,7 @@ from typing import Any
 from swath import __version__
 from swath.core.errors import ConfigError, ResourceError, SwathError, did_you_mean
 from swath.messages import counts, say, set_verbosity, table
+from swath.progress import set_quiet
 
 _OVERRIDE = re.compile(r"^[a-z_]+(\.[A-Za-z0-9_]+)*=")
 Args = argparse.Namespace
@@ -106,6 +107,13 @@ def _call(name: str) -> Any:
     return getattr(api, name)
 
 
+def _plain(name: str, overrides: list[str]) -> Any:
+    """A verb without settings; an override is refused, not passed over."""
+    if overrides:
+        raise ConfigError("override", overrides[0], f"`swath {name}` has no settings", "leave it out")
+    return _call(name)
+
+
 def _show_check(result: dict[str, Any]) -> str:
     from swath.steps.check import render
 
@@ -185,16 +193,16 @@ VERBS: dict[str, Verb] = {
                       _vectorize_args,
                       lambda a, o: _call("vectorize")(a.map, *o, out=a.out, overwrite=a.overwrite), _show_vectorize),
     "info": Verb("what a thing is: raster, vector, store, bundle, run, map or config", "swath info runs/roofs", _info_args,
-                 lambda a, o: _call("info")(a.thing), _show_info),
+                 lambda a, o: _plain("info", o)(a.thing), _show_info),
     "run": Verb("the whole chain: check, sample, train, evaluate, predict, vectorize", "swath run roofs.yaml", _run_args,
                 lambda a, o: _call("run")(a.config, *o, start=a.start, only=a.only, overwrite=a.overwrite), _show_run),
     "demo": Verb("the whole chain on a generated town, in under three minutes", "swath demo --out demo", _demo_args,
                  lambda a, o: _call("demo")(a.out, *o, seed=a.seed, overwrite=a.overwrite), _show_run),
     "verify": Verb("the proof that a store, bundle, run or map is as it was written", "swath verify runs/roofs",
                    _verify_args,
-                   lambda a, o: _call("verify")(a.thing), _show_verify),
+                   lambda a, o: _plain("verify", o)(a.thing), _show_verify),
     "schema": Verb("the JSON Schema of configs, for editors", "swath schema > swath.schema.json", lambda p: None,
-                   lambda a, o: _call("schema")(), _show_json),
+                   lambda a, o: _plain("schema", o)(), _show_json),
 }  # fmt: skip
 
 
@@ -258,10 +266,7 @@ def _dispatch(words: list[str]) -> int:
     overrides = [w for w in rest if _OVERRIDE.match(w) and not Path(w).exists()]
     args = parser(name).parse_args([w for w in rest if w not in overrides])
     set_verbosity(0 if args.quiet else 1)
-    if args.quiet:
-        from swath.progress import set_quiet
-
-        set_quiet(True)
+    set_quiet(args.quiet)
     result = VERBS[name].call(args, overrides)
     print(json.dumps(result) if args.json else VERBS[name].show(result), flush=True)
     return 0 if result.get("ok", True) else 3

@@ -280,6 +280,17 @@ def test_labels_elsewhere_are_refused_with_both_places(make_raster: Make) -> Non
     assert "583000" in caught.value.message
 
 
+def test_polygons_elsewhere_are_refused_where_no_other_scene_has_them(make_vector: Make) -> None:
+    far, none = make_vector("far.gpkg", [box(0, 5000, 9, 9)], {"class": [1]}), make_vector("none.gpkg", [], {"class": []})
+    around = make_vector("around.gpkg", [box(-50, -50, 9, 9), box(90, 90, 9, 9)], {"class": [1, 1]})
+    for path in (far, none, around):
+        assert (read(path) == 0).all()
+    for path in (none, around):
+        open_labels(Scene("scene", Path("a.tif"), path), GRID, ROOFS, LabelsSpec(), Events(), alone=True)
+    with pytest.raises(DataError, match=r"far\.gpkg: covers 585500 .* the image 583000 .* do not overlap"):
+        open_labels(Scene("scene", Path("a.tif"), far), GRID, ROOFS, LabelsSpec(), Events(), alone=True)
+
+
 def test_a_scene_without_labels_is_named() -> None:
     with pytest.raises(DataError, match="scene: the scene has no labels"):
         open_labels(Scene("scene", Path("a.tif")), GRID, ROOFS, LabelsSpec(), Events())

@@ -111,9 +111,10 @@ def test_a_class_without_pixels_has_no_score_and_no_part_in_the_mean(own_town: P
     write_image(own_town.parent / "mask.tif", np.zeros((1, SIDE, SIDE), np.uint8), corner(2))
     (own_town.parent / "scenes.csv").write_text("image,labels,split\nwest.tif,mask.tif,tst\n")
     found = swath.evaluate(bundle, own_town.parent / "scenes.csv", *ON)
-    assert found["classes"]["roof"]["recall"] is None
-    if found["classes"]["roof"]["iou"] is None:
-        assert found["mean_iou"] == found["classes"]["background"]["iou"]
+    roof, ground = found["classes"]["roof"], found["classes"]["background"]
+    assert roof["recall"] is None
+    assert roof["iou"] == (0 if roof["predicted"] else None)
+    assert found["mean_iou"] == ground["iou"] / (2 if roof["predicted"] else 1)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_town import corner, pixels, squares, truth, write_image
+from tiny_town import SIDE, corner, pixels, squares, truth, write_image
 
 import swath
 from swath.core.errors import ConfigError, DataError, ResourceError
@@ -275,6 +275,18 @@ def test_unknown_words_name_the_closest_known_one(own_town: Path, override: str,
     with pytest.raises(ConfigError, match=told):
         swath.train(own_town, *SHORT, override)
     assert not (run_of(own_town) / "best").exists()
+
+
+def test_labels_of_one_class_teach_nothing(own_town: Path) -> None:
+    for number, name in enumerate(("north", "south")):
+        write_image(own_town.parent / f"{name}_mask.tif", np.zeros((1, SIDE, SIDE), np.uint8), corner(number))
+    manifest = own_town.parent / "scenes.csv"
+    manifest.write_text("image,labels\nnorth.tif,north_mask.tif\nsouth.tif,south_mask.tif\n")
+    for data in ("rasters", "store"):
+        if data == "store":
+            swath.sample(own_town)
+        with pytest.raises(DataError, match="all training labels are background: there is nothing to tell apart"):
+            swath.train(own_town, *SHORT, f"train.data={data}")
 
 
 def test_without_validation_there_is_no_training(own_town: Path) -> None:

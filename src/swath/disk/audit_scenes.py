@@ -85,7 +85,8 @@ def _ranges(members: Sequence[Member], reference: Sequence[Member], scope: str) 
         if len(members) == 1 or m.probe.valid == 0:
             continue
         large = m.probe.info.grid.height * m.probe.info.grid.width >= _LARGE
-        off = {b.number: why for b, q in zip(m.probe.bands, pooled, strict=True) if (why := _off(b, q, large))}
+        amounts = [(b, q) for b, q in zip(m.probe.bands, pooled, strict=True) if not b.distinct or len(b.distinct) > 8]
+        off = {b.number: why for b, q in amounts if (why := _off(b, q, large))}
         if off and 2 * len(off) >= len(m.probe.bands):
             number, why = next(iter(off.items()))
             fits = (
@@ -134,7 +135,7 @@ def _sizes(members: Sequence[Member], reference: Sequence[Member]) -> Iterator[F
     for m in members:
         size = sizes[m.path]
         if size and max(size / usual, usual / size) > 1 + GSD_TOLERANCE:
-            yield Finding("warning", "gsd-differs", m.path, f"a pixel is {size:.3g} m wide, {usual:.3g} m in training: objects look "
+            yield Finding("warning", "gsd-differs", m.path, f"a pixel is {size:.3g} m wide, {usual:.3g} m is usual: objects look "
                           "larger or smaller to the model", "resample it: gdalwarp -tr")  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from rasterio.windows import Window as RioWindow
 from swath.config import LabelsSpec
 from swath.core.errors import DataError
 from swath.core.events import Events
-from swath.core.grid import Grid
+from swath.core.grid import Bounds, Grid
 from swath.core.legend import Legend, unknown_values
 from swath.core.windows import Window
 from swath.disk import raster, vector
@@ -36,13 +36,20 @@ class Labels(Protocol):
         ...
 
 
-def open_labels(scene: Scene, grid: Grid, legend: Legend, spec: LabelsSpec, events: Events) -> Labels:
-    """The labels of a scene on its image's grid. Raises DataError."""
+def open_labels(
+    scene: Scene, grid: Grid, legend: Legend, spec: LabelsSpec, events: Events, *, alone: bool = False
+) -> Labels:
+    """The labels of a scene on its image's grid. Raises DataError.
+
+    `alone`: no other scene has this vector file, so polygons that all lie elsewhere are a mistake, not a scene without.
+    """
     if scene.labels is None:
         raise DataError("labels-none", scene.name, "the scene has no labels", "fill the manifest's column `labels`")
     base: Labels
     if scene.labels.suffix.lower() in vector.SUFFIXES:
         base = VectorLabels(scene, grid, legend, spec, events)
+        if alone and len(base.geometry) == 0:
+            _refuse_elsewhere(scene.labels, scene.layer or spec.layer, grid)
     else:
         base = RasterLabels(scene.labels, grid, legend, events)
     return base if scene.aoi is None else InsideArea(base, scene.aoi, grid, legend.ignore)
@@ -237,10 +244,22 @@ def _refuse_unplaced(path: Path, labels: Grid, image: Grid) -> None:
         raise DataError("labels-grid", path, f"is {labels.width} x {labels.height} pixels, the image "
                         f"{image.width} x {image.height}, and without georeference they cannot be aligned",
                         "give the labels the image's size")  # fmt: skip
+    _refuse_disjoint(path, labels.bounds, labels.crs, image)
+
+
+def _refuse_elsewhere(path: Path, layer: str | None, image: Grid) -> None:
+    """Nothing, or a DataError where a layer has features and all of them lie off the image."""
+    info = vector.vector_info(path, layer)
+    if info.bounds is not None:
+        _refuse_disjoint(path, info.bounds, info.crs, image)
+
+
+def _refuse_disjoint(path: Path, bounds: Bounds, crs: str | None, image: Grid) -> None:
     try:
-        left, bottom, right, top = vector.transform_bounds(labels.bounds, labels.crs, image.crs)
+        placed = bounds if crs is None or image.crs is None else vector.transform_bounds(bounds, crs, image.crs)
     except ProjError as e:
-        raise DataError("labels-crs", path, f"{crs_name(labels.crs)} cannot be transformed", "check its CRS") from e
+        raise DataError("labels-crs", path, f"{crs_name(crs)} cannot be transformed", "check its CRS") from e
+    left, bottom, right, top = placed
     a, b, c, d = image.bounds
     if right <= a or left >= c or top <= b or bottom >= d:
         raise DataError("labels-disjoint", path, f"covers {left:g} {bottom:g} {right:g} {top:g}, the image "

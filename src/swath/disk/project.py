@@ -75,7 +75,9 @@ class Project:
         """The labels of a scene on its grid; what happens to them is counted at the first opening only."""
         events = Events() if scene in self._opened else self.events
         self._opened.add(scene)
-        return open_labels(self.scenes[scene], self.infos[scene].grid, self.legend, self.config.labels, events)
+        mine, grid = self.scenes[scene], self.infos[scene].grid
+        alone = sum(s.labels == mine.labels for s in self.scenes) == 1
+        return open_labels(mine, grid, self.legend, self.config.labels, events, alone=alone)
 
     @cached_property
     def tile(self) -> int:

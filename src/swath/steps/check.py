@@ -5,8 +5,6 @@ An error means that Swath cannot make the result right; a trap that it handles i
 
 from __future__ import annotations
 
-import glob
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -18,12 +16,13 @@ from swath.config import BandsSpec, Config, LabelsSpec, load_config
 from swath.core.errors import ConfigError, DataError
 from swath.core.legend import Legend
 from swath.core.splits import Region
-from swath.disk import raster, vector
+from swath.disk import vector
 from swath.disk.audit import LEVELS, Finding, from_error, merged, raster_findings, share
 from swath.disk.audit_classes import band_labels, count_classes, lay_out
 from swath.disk.audit_labels import LayerAudit, crs_findings, placement
 from swath.disk.audit_pairs import LabelAudit, pair_findings, raster_input, unreadable_input, vector_input
 from swath.disk.audit_scenes import Member, image_findings, leak_findings
+from swath.disk.inputs import Inputs
 from swath.disk.probe import Probe, probe
 from swath.disk.project import Project, select_bands
 from swath.disk.raster import RasterInfo, raster_info
@@ -133,58 +132,6 @@ def check_files(files: Sequence[str | Path]) -> dict[str, Any]:
             audit.fail(e, path)
     audit.found += _between([*given.scenes, *(Scene(p.stem, p) for p in given.rasters)], audit, {})
     return audit.result()
-
-
-@dataclass
-class Inputs:
-    """What files, folders, globs and manifests stand for."""
-
-    scenes: list[Scene] = field(default_factory=list)
-    rasters: list[Path] = field(default_factory=list)
-    vectors: list[Path] = field(default_factory=list)
-    problems: list[DataError] = field(default_factory=list)
-
-    def add(self, path: Path) -> None:
-        """Takes one input. Raises DataError where it stands for nothing."""
-        if path.is_dir() or (not path.exists() and any(c in path.name for c in "*?[")):
-            listed = path.iterdir() if path.is_dir() else (Path(p) for p in glob.glob(str(path), recursive=True))
-            known = raster.SUFFIXES | (
-                vector.SUFFIXES - {".json"} if path.is_dir() else {p for p in (path.suffix.lower(),) if p}
-            )
-            files = sorted(
-                p for p in listed if p.is_file() and not p.name.startswith(".") and p.suffix.lower() in known
-            )
-            if not files:
-                raise DataError(
-                    "inputs-none", path, "no raster or vector found there", "name files, or a folder or glob of them"
-                )
-            for file in files:
-                self.add(file)
-        elif _is_manifest(path):
-            scenes, problems = survey(manifest_rows(path), path.parent)
-            self.scenes += scenes
-            self.problems += problems
-        else:
-            (self.vectors if path.suffix.lower() in vector.SUFFIXES else self.rasters).append(path)
-
-
-def _is_manifest(path: Path) -> bool:
-    """True for CSV, for JSON with scenes, and for tables with a column `image`."""
-    suffix = path.suffix.lower()
-    if suffix in (".csv", ".tsv"):
-        return True
-    if suffix not in (".json", ".gpkg", ".geojson") or not path.exists():
-        return False
-    if suffix == ".json":
-        try:
-            value = json.loads(path.read_text(encoding="utf-8-sig"))
-        except ValueError:
-            return False
-        return isinstance(value, list) or (isinstance(value, dict) and "scenes" in value)
-    try:
-        return "image" in (f.lower() for f in vector.vector_info(path).fields)
-    except DataError:
-        return False
 
 
 def _scenes(config: Config, path: Path, audit: Audit) -> tuple[Scene, ...]:
@@ -314,17 +261,20 @@ def _loose_vector(path: Path, audit: Audit) -> list[Finding]:
                 "note", "no-georeference", path, "has no coordinate system", "if it is known: ogr2ogr -a_srs EPSG:N"
             )
         )
-    images = [i for i in audit.infos.values() if (i.grid.crs is None) == (info.crs is None)]
-    placed = []
+    found += [*_on_rasters(info, [i for i in audit.infos.values() if (i.grid.crs is None) == (info.crs is None)])]
+    return found
+
+
+def _on_rasters(info: vector.VectorInfo, images: Sequence[RasterInfo]) -> list[Finding]:
+    """How a layer lies on the rasters that were given with it: one of them may be its image."""
+    found = []
     for image in images:
-        found += crs_findings(path, info.crs, image)
-        placed.append(placement(info, vector.features_on_grid(path, image.grid), image, shared=True, background=False))
-    misses = sum(any(f.code == "labels-absent" for f in p) for p in placed)
-    if placed and misses == len(placed):
-        found.append(
-            Finding("warning", "labels-absent", path, "touches none of the rasters", "check both coordinate systems")
-        )
-    return merged([*found, *(f for p in placed for f in p if f.code != "labels-absent")], len(images))
+        placed = placement(info, vector.features_on_grid(info.path, image.grid), image, shared=True, background=False)
+        if not any(f.code == "labels-absent" for f in placed):
+            found.append([*crs_findings(info.path, info.crs, image, info.layer), *placed])
+    if images and not found:
+        return [Finding("warning", "labels-absent", info.path, "touches none of the rasters", "check both coordinate systems")]
+    return merged([f for on_image in found for f in on_image], len(images))
 
 
 def render(result: dict[str, Any]) -> str:

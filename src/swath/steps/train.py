@@ -24,7 +24,7 @@ from swath.disk.project import SAMPLE_SECTIONS, Project, fit_bands
 from swath.disk.publish import publish, publish_json, publish_text, sweep
 from swath.disk.samples import RasterSamples, Samples, scene_bands
 from swath.disk.store import StoreSamples
-from swath.messages import warn
+from swath.messages import say, table, warn
 from swath.nets import loop
 from swath.nets.augment import AugmentOptions
 from swath.nets.batches import Batches, Scaler, numpy_batch
@@ -139,6 +139,7 @@ def _session(project: Project, run: Path) -> Session:
     spec = project.config.train
     device = choose_device(project.config.runtime.device)
     task = _task(project)
+    _require_two_classes(project, task)
     net = new_net(project.config.model, len(task.bands), project.legend, task.pixels, spec.seed).to(device)
     if spec.init_from:
         load_tensors(net, read_bundle(project.path.parent / spec.init_from).tensors(), spec.init_from)
@@ -164,6 +165,14 @@ def _session(project: Project, run: Path) -> Session:
     run.mkdir(parents=True, exist_ok=True)
     sweep(run)
     return Session(project, run, task, learner, batches, _card(project, net, task))
+
+
+def _require_two_classes(project: Project, task: Task) -> None:
+    """Nothing, or a DataError: from labels of a single class nothing can be learnt but a blank map."""
+    seen = [name for name, count in zip(project.legend.names, task.pixels, strict=True) if count]
+    if task.train.places and len(seen) < 2:
+        raise DataError("classes-one", project.path, f"all training labels are {', '.join(seen) or 'ignored'}: there is "
+                        "nothing to tell apart", "check the labels with `swath check`")  # fmt: skip
 
 
 def _task(project: Project) -> Task:
@@ -428,6 +437,7 @@ def _publish_settings(project: Project, run: Path) -> None:
     publish_json(run / "config.resolved.json", training_config(project))
     rows = [{"key": k, "value": _plain(v), "because": why} for k, v, why in project.settle()]
     publish_json(run / "settings.json", rows)
+    say(table([(r["key"], r["value"], r["because"]) for r in rows], ["left out", "value", "because"]))
 
 
 def _plain(value: Any) -> Any:

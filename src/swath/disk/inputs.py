@@ -1,0 +1,64 @@
+"""What the files, folders, globs and manifests on a command line stand for: scenes, rasters, vectors."""
+
+from __future__ import annotations
+
+import glob
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from swath.core.errors import DataError
+from swath.disk import raster, vector
+from swath.disk.scenes import Scene, manifest_rows, survey
+
+
+@dataclass
+class Inputs:
+    """Scenes of manifests, and loose rasters and vectors; `problems` of manifests do not stop the others."""
+
+    scenes: list[Scene] = field(default_factory=list)
+    rasters: list[Path] = field(default_factory=list)
+    vectors: list[Path] = field(default_factory=list)
+    problems: list[DataError] = field(default_factory=list)
+
+    def add(self, path: Path) -> None:
+        """Takes one input. Raises DataError where it stands for nothing."""
+        if path.is_dir() or (not path.exists() and any(c in path.name for c in "*?[")):
+            listed = path.iterdir() if path.is_dir() else (Path(p) for p in glob.glob(str(path), recursive=True))
+            known = raster.SUFFIXES | (
+                vector.SUFFIXES - {".json"} if path.is_dir() else {p for p in (path.suffix.lower(),) if p}
+            )
+            files = sorted(
+                p for p in listed if p.is_file() and not p.name.startswith(".") and p.suffix.lower() in known
+            )
+            if not files:
+                raise DataError(
+                    "inputs-none", path, "no raster or vector found there", "name files, or a folder or glob of them"
+                )
+            for file in files:
+                self.add(file)
+        elif _is_manifest(path):
+            scenes, problems = survey(manifest_rows(path), path.parent)
+            self.scenes += scenes
+            self.problems += problems
+        else:
+            (self.vectors if path.suffix.lower() in vector.SUFFIXES else self.rasters).append(path)
+
+
+def _is_manifest(path: Path) -> bool:
+    """True for CSV, for JSON with scenes, and for tables with a column `image`."""
+    suffix = path.suffix.lower()
+    if suffix in (".csv", ".tsv"):
+        return True
+    if suffix not in (".json", ".gpkg", ".geojson") or not path.exists():
+        return False
+    if suffix == ".json":
+        try:
+            value = json.loads(path.read_text(encoding="utf-8-sig"))
+        except ValueError:
+            return False
+        return isinstance(value, list) or (isinstance(value, dict) and "scenes" in value)
+    try:
+        return "image" in (f.lower() for f in vector.vector_info(path).fields)
+    except DataError:
+        return False

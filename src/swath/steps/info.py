@@ -1,0 +1,340 @@
+"""The result of `swath info` says what a thing is: a raster, vector, store, bundle, run, map, manifest or config."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from swath.config import Config, load_config
+from swath.core.errors import DataError
+from swath.core.legend import Legend
+from swath.disk import raster, vector
+from swath.disk.bundle import read_bundle
+from swath.disk.crs import crs_name, metres_per_pixel
+from swath.disk.maps import MapInfo, read_map_info
+from swath.disk.probe import probe, spread_windows
+from swath.disk.raster import RasterInfo, open_raster, raster_info
+from swath.disk.scenes import Scene, manifest_rows, survey
+from swath.disk.store import read_card
+from swath.disk.tally import LabelValues, tally
+from swath.messages import table
+
+FEW_VALUES, READ_FEATURES, READ_PIXELS = 20, 100_000, 20_000_000
+ACCEPTS = "name a raster, a vector file, a manifest, a config (.yaml), or the directory of a store, bundle or run"
+
+
+def info(thing: str | Path) -> dict[str, Any]:
+    """What a thing is: `kind`, `path`, and what its kind has to say, as plain JSON values. Raises DataError."""
+    path = Path(thing)
+    if not path.exists():
+        raise DataError("file-missing", path, "there is no such thing", ACCEPTS)
+    suffix = path.suffix.lower()
+    if path.name == "card.json":
+        path = path.parent
+    if path.is_dir():
+        found = _directory(path)
+    elif suffix in (".yaml", ".yml"):
+        found = _config(path)
+    elif suffix in (".csv", ".tsv"):
+        found = _manifest(path)
+    elif suffix in vector.SUFFIXES:
+        found = _vector(path)
+    else:
+        found = _raster(path)
+    return {"kind": found.pop("kind"), "path": str(path.absolute()), **found}
+
+
+def _directory(path: Path) -> dict[str, Any]:
+    card = _json(path / "card.json")
+    kind = card.get("swath") if isinstance(card, dict) else None
+    if kind == "store":
+        return _store(path)
+    if kind == "bundle":
+        return {"kind": "bundle", **_bundle(path)}
+    if any((path / name).exists() for name in ("train.json", "config.resolved.json", "steps.json", "best/card.json")):
+        return _run(path)
+    raise DataError("info-unknown", path, "is no directory that Swath made", ACCEPTS)
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    scenes, problems = survey(manifest_rows(path), path.parent)
+    if problems and not scenes:
+        raise problems[0]
+    return {"kind": "manifest", **_scenes(scenes, problems)}
+
+
+def _raster(path: Path) -> dict[str, Any]:
+    """A raster, or a map if Swath made it."""
+    try:
+        header = raster_info(path)
+    except DataError as e:
+        if e.code == "raster-unreadable" and path.suffix.lower() not in raster.SUFFIXES:
+            raise DataError("info-unknown", path, "is nothing that Swath knows", ACCEPTS) from e
+        raise
+    seen = probe(path, range(1, header.count + 1), nodata_value=None)
+    with open_raster(path) as source:
+        overviews = [int(n) for n in source.overviews(1)]
+    metres = metres_per_pixel(header.grid)
+    found = {
+        "kind": "raster",
+        "driver": header.driver,
+        "grid": header.grid.as_dict(),
+        "crs": crs_name(header.grid.crs),
+        "bounds": list(header.grid.bounds),
+        "metres_per_pixel": None if metres is None else list(metres),
+        "bands": [
+            {"number": b.number, "name": b.name, "dtype": t, "nodata": _plain(n), **b.range()}
+            for b, t, n in zip(seen.bands, header.dtypes, header.nodata, strict=True)
+        ],
+        "valid_share": seen.valid / seen.looked if seen.looked else None,
+        "ranges_exact": seen.whole,
+        "block": list(header.block),
+        "compression": header.compression,
+        "overviews": overviews,
+        "alpha": header.alpha,
+        "bytes": path.stat().st_size,
+    }
+    made = read_map_info(path)
+    return found if made.legend is None else {**found, **_map(header, made, made.legend)}
+
+
+def _map(header: RasterInfo, made: MapInfo, legend: Legend) -> dict[str, Any]:
+    """What a map says of its classes and of its making."""
+    product = "probabilities" if header.dtype.startswith("float") else "confidence" if header.names[0] != "class" else "classes"
+    tags = {k.lower(): v for k, v in made.tags.items()}
+    found: dict[str, Any] = {"kind": "map", "product": product, "model": tags.get("model"), "exact": tags.get("exact"), "provenance": tags}
+    found["classes"] = {c.name: {"id": c.id, "color": c.color} for c in legend.classes}
+    if product == "classes":
+        windows = spread_windows(header, READ_PIXELS)
+        source = LabelValues(header.path)
+        counts = tally(source, header.grid, windows)["all"]
+        source.close()
+        total = sum(n for v, (n, _) in counts.items() if v in legend.ids)
+        whole = sum(w.area for w in windows) == header.grid.height * header.grid.width
+        for entry in legend.classes:
+            pixels, area = counts.get(entry.id, (0, 0.0))
+            square = area if whole and math.isfinite(area) and header.grid.crs else None
+            found["classes"][entry.name] |= {"share": pixels / total if total else None, "area_m2": square}
+    return found
+
+
+def _vector(path: Path) -> dict[str, Any]:
+    first = vector.vector_info(path)
+    layers = [_layer(first if name == first.layer else vector.vector_info(path, name)) for name in first.layers]
+    return {"kind": "vector", "driver": first.driver, "layers": layers, "bytes": path.stat().st_size}
+
+
+def _layer(header: vector.VectorInfo) -> dict[str, Any]:
+    from pyogrio.errors import DataLayerError, DataSourceError
+    from pyogrio.raw import read
+
+    try:
+        meta, _, _, columns = read(header.path, layer=header.layer, read_geometry=False, max_features=READ_FEATURES)
+    except (DataSourceError, DataLayerError, ValueError) as e:
+        raise DataError("vector-unreadable", header.path, f"cannot be read ({e})", "is it a whole vector file?") from e
+    return {
+        "name": header.layer,
+        "features": header.features,
+        "geometry": header.geometry,
+        "crs": crs_name(header.crs),
+        "bounds": None if header.bounds is None else list(header.bounds),
+        "fields": [{"name": str(f), **_field(c)} for f, c in zip(meta["fields"], columns, strict=True)],
+    }
+
+
+def _field(column: Any) -> dict[str, Any]:
+    """Type of a field, and how often each of its values occurs where they are few texts or integers."""
+    kind = {"O": "text", "i": "integer", "u": "integer", "f": "real", "M": "date", "b": "boolean"}.get(column.dtype.kind, "other")
+    if kind not in ("text", "integer"):
+        return {"type": kind, "values": None}
+    counts = Counter("null" if v is None else str(v) for v in column.tolist())
+    return {"type": kind, "values": dict(counts.most_common()) if len(counts) <= FEW_VALUES else None}
+
+
+def _store(path: Path) -> dict[str, Any]:
+    card = read_card(path)
+    legend = Legend.from_dict(card["legend"])
+    return {
+        "kind": "store",
+        "samples": {s: c["samples"] for s, c in card["splits"].items()},
+        "classes": {s: c["classes"] for s, c in card["splits"].items()},
+        "schema": card["schema"],
+        "bands": _bands(card["bands"]),
+        "legend": {c.name: {"id": c.id, "color": c.color} for c in legend.classes},
+        "scenes": card["scenes"],
+        "dropped": card.get("dropped", {}),
+        "events": card.get("events", {}),
+        "fingerprint": card.get("fingerprint"),
+        "bytes": _bytes(path),
+    }
+
+
+def _bundle(path: Path) -> dict[str, Any]:
+    bundle = read_bundle(path)
+    model, training = bundle.model, bundle.card.get("training", {})
+    return {
+        "name": bundle.card.get("name"),
+        "identity": bundle.identity,
+        "model": model,
+        "radius": model.get("radius"),
+        "stride": model.get("stride"),
+        "margin": model.get("radius"),
+        "bands": _bands(bundle.card["bands"]),
+        "scaling": {k: bundle.card["bands"].get(k) for k in ("method", "scope", "nodata", "nodata_value")},
+        "classes": {c.name: {"id": c.id, "color": c.color, "source": list(c.source)} for c in bundle.legend.classes},
+        "scores": training.get("validation"),
+        "training": {k: v for k, v in training.items() if k != "validation"},
+        "provenance": bundle.card.get("provenance", {}),
+        "files": _files(path),
+    }
+
+
+def _run(path: Path) -> dict[str, Any]:
+    """A run: what was done, how far training is, and its best bundle."""
+    trained, steps = _json(path / "train.json"), _json(path / "steps.json")
+    unfinished = (path / "checkpoint" / "state.json").exists()
+    state = "trained" if isinstance(trained, dict) else "unfinished: train it with --resume" if unfinished else "not trained"
+    found: dict[str, Any] = {"kind": "run", "state": state, "steps": sorted(steps) if isinstance(steps, dict) else []}
+    if isinstance(trained, dict):
+        found |= {"best": trained.get("best"), "steps_trained": trained.get("steps"), "seconds": trained.get("seconds")}
+    scores = _json(path / "scores.json")
+    if isinstance(scores, dict):
+        found["scores"] = {k: scores.get(k) for k in ("split", "mean_iou", "mean_iou_foreground", "overall_accuracy", "kappa")}
+    found["progress"] = _last_line(path / "metrics.jsonl")
+    found["bundle"] = {**_bundle(path / "best"), "path": str((path / "best").absolute())} if (path / "best" / "card.json").exists() else None
+    found["store"] = {k: v for k, v in _store(path / "samples.store").items() if k in ("samples", "bytes")} if (
+        path / "samples.store" / "card.json").exists() else None  # fmt: skip
+    return {**found, "files": _files(path), "bytes": _bytes(path)}
+
+
+def _config(path: Path) -> dict[str, Any]:
+    """A config: its classes, scenes and the settings that it gives; everything else has its default."""
+    config = load_config(path)
+    legend = config.legend()
+    given = config.model_dump(mode="json", exclude_unset=True, exclude={"scenes", "classes"})
+    return {
+        "kind": "config",
+        "classes": {c.name: {"id": c.id, "color": c.color, "source": list(c.source)} for c in legend.classes},
+        "unlabelled": legend.unlabelled,
+        "field": legend.field,
+        **_scenes(*_config_rows(config, path)),
+        "settings": given,
+        "model": config.model.name,
+        "length": {k: v for k in ("budget", "epochs", "steps") if (v := getattr(config.train, k)) is not None},
+        "output": str((path.parent / (config.output or Path("runs") / path.stem)).absolute()),
+    }
+
+
+def _config_rows(config: Config, path: Path) -> tuple[tuple[Scene, ...], list[DataError]]:
+    try:
+        if isinstance(config.scenes, str):
+            manifest = path.parent / config.scenes
+            return survey(manifest_rows(manifest), manifest.parent)
+        return survey(((f"{path} scene {i}", row) for i, row in enumerate(config.scenes, 1)), path.parent)
+    except DataError as e:
+        return (), [e]
+
+
+def _scenes(scenes: tuple[Scene, ...], problems: list[DataError]) -> dict[str, Any]:
+    return {
+        "scenes": len(scenes),
+        "splits": dict(Counter(s.split or "undecided" for s in scenes)),
+        "labelled": sum(s.labels is not None for s in scenes),
+        "problems": [p.line() for p in problems],
+    }
+
+
+def _bands(card: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"number": i, "name": n, "gain": g, "offset": o}
+        for i, n, g, o in zip(card["indexes"], card["names"], card["gain"], card["offset"], strict=True)
+    ]
+
+
+def _files(path: Path) -> list[str]:
+    """The files and folders directly in a directory."""
+    return sorted(f"{p.name}/" if p.is_dir() else p.name for p in path.iterdir() if not p.name.startswith("."))
+
+
+def _bytes(path: Path) -> int:
+    return sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
+
+
+def _json(path: Path) -> Any:
+    """The value of a JSON file; None where there is none."""
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text())
+    except ValueError as e:
+        raise DataError("info-corrupt", path, f"is not valid JSON ({e})", "restore it, or make the directory anew") from e
+
+
+def _last_line(path: Path) -> dict[str, Any] | None:
+    """The last whole line of a log of JSON lines."""
+    for line in reversed(path.read_text().splitlines() if path.is_file() else []):
+        try:
+            return dict(json.loads(line))
+        except (ValueError, TypeError):
+            continue  # cut short by a kill
+    return None
+
+
+def _plain(value: float | None) -> float | str | None:
+    return value if value is None or math.isfinite(value) else str(value)
+
+
+def render(result: Mapping[str, Any]) -> str:
+    """The thing as text: its kind and path, one line per value, a table per list of alike entries."""
+    lines = [f"{result['kind']}: {result['path']}"]
+    for key, value in result.items():
+        if key not in ("kind", "path") and value not in (None, [], {}):
+            lines += _shown(key, value)
+    return "\n".join(lines)
+
+
+def _shown(key: str, value: Any, indent: str = "  ") -> list[str]:
+    rows = _rows(value)
+    if rows:
+        heads = list(dict.fromkeys(k for _, row in rows for k in row))
+        named = ["name"] if isinstance(value, Mapping) else []
+        cells = [[*([name] if named else []), *(_cell(row.get(h)) for h in heads)] for name, row in rows]
+        return [f"{indent}{key}:", *(f"{indent}  {line}" for line in table(cells, [*named, *heads]).splitlines())]
+    if isinstance(value, list) and value and isinstance(value[0], Mapping):
+        return [line for n, v in enumerate(value, 1) for line in _shown(f"{key} {n}", v, indent)]
+    if isinstance(value, Mapping):
+        told = ((str(k), v) for k, v in value.items() if v not in (None, [], {}))
+        return [f"{indent}{key}:", *(line for k, v in told for line in _shown(k, v, f"{indent}  "))]
+    return [f"{indent}{key}: {_cell(value)}"]
+
+
+def _rows(value: Any) -> list[tuple[str, Mapping[str, Any]]]:
+    """(name, row) of a list or mapping of mappings that fit into a table; nothing for other values."""
+    named = list(value.items()) if isinstance(value, Mapping) else [("", v) for v in value] if isinstance(value, list) else []
+    fits = all(isinstance(row, Mapping) and not any(map(_is_table, row.values())) for _, row in named)
+    return [(str(n), row) for n, row in named] if fits else []
+
+
+def _is_table(value: Any) -> bool:
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return any(isinstance(v, Mapping) for v in inner)
+
+
+def _cell(value: Any) -> Any:
+    """A value short enough for a line."""
+    if isinstance(value, bool | None | int | np.integer):
+        return "-" if value is None else str(value)
+    if isinstance(value, str):
+        return value if len(value) <= 100 else f"{value[:97]}..."
+    if isinstance(value, list | tuple):
+        shown = ", ".join(str(_cell(v)) for v in value[:8])
+        return f"{shown} and {len(value) - 8} more" if len(value) > 8 else shown
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k}: {_cell(v)}" for k, v in list(value.items())[:8])
+    return f"{value:.9g}"
