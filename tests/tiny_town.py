@@ -70,7 +70,7 @@ def write_image(path: Path, bands: NDArray[Any], transform: Affine | None, crs: 
     return path
 
 
-def write_squares(path: Path, found: Squares, transform: Affine, values: list[Any] | None = None, crs: str = UTM) -> Path:
+def write_squares(path: Path, found: Squares, transform: Affine, values: list[Any] | None = None, crs: str | None = UTM) -> Path:
     """A GeoPackage with one polygon per square and the field `class` (1 unless told)."""
     boxes = [shapely.box(*(transform @ (c, r + n)), *(transform @ (c + n, r))) for r, c, n in found]
     column = np.array(values if values is not None else [1] * len(found))

@@ -11,7 +11,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from swath.core.errors import ConfigError, did_you_mean
 from swath.core.legend import ClassEntry, Legend, palette, parse_colour
@@ -47,6 +56,8 @@ Duration = Annotated[
 Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0), WithJsonSchema({"type": ["integer", "string"]})]
 Values = Annotated[tuple[int | str, ...], WithJsonSchema({"type": ["integer", "string", "array"]})]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Portion = Annotated[float, Field(ge=0, lt=1)]  # a fraction that is never the whole
+Count = Annotated[int, Field(ge=1)]
 
 
 def setting(default: Any, what: str, because: str, **limits: Any) -> Any:
@@ -107,7 +118,7 @@ class ClassesSpec(Spec):
 class BandsSpec(Spec):
     """Which bands are used and how they are scaled."""
 
-    select: tuple[int | str, ...] | None = setting(
+    select: Annotated[tuple[int | str, ...], Field(min_length=1)] | None = setting(
         None, "bands in model order, by 1-based number or name", "all bands of the first training scene"
     )
     nodata: Literal["all", "any", "none"] = setting(
@@ -141,7 +152,7 @@ class SplitSpec(Spec):
     by: Literal["auto", "scene", "block"] = setting("auto", "unit that is held out", "decided from the data")
     val: Fraction = setting(0.1, "share of the labelled pixels for validation", "enough to choose a checkpoint")
     tst: Fraction = setting(0.0, "share of the labelled pixels for a test split", "the manifest's `tst` rows are used")
-    block: int | Literal["auto"] = setting("auto", "side of a spatial block in pixels", "decided from the data")
+    block: Count | Literal["auto"] = setting("auto", "side of a spatial block in pixels", "decided from the data")
     buffer: int = setting(
         32, "pixels around held-out blocks that train nothing", "parts of one object stay apart", ge=0
     )
@@ -150,7 +161,7 @@ class SplitSpec(Spec):
 class SampleSpec(Spec):
     """How scenes are cut into samples."""
 
-    tile: int | Literal["auto"] = setting("auto", "side of a sample in pixels", "decided from the data")
+    tile: Count | Literal["auto"] = setting("auto", "side of a sample in pixels", "decided from the data")
     overlap: float = setting(
         0.0, "overlap of training samples: a fraction below 1, or pixels", "no pixel stored twice", ge=0
     )
@@ -218,7 +229,7 @@ class TrainSpec(Spec):
     epochs: float | None = setting(None, "passes over the training samples", "not limited", gt=0)
     steps: int | None = setting(None, "optimiser steps", "not limited", gt=0)
     batch_size: int = setting(8, "samples per step", "fits small machines and keeps batch norm stable", ge=1)
-    crop: int | Literal["auto"] = setting("auto", "side of the random crop that is trained on", "decided from the data")
+    crop: Count | Literal["auto"] = setting("auto", "side of the random crop that is trained on", "decided from the data")
     loss: dict[str, Any] = setting({"ce": 1.0}, "loss name -> weight or options; several are summed", "a proper score")
     class_weights: Literal["none", "auto"] | dict[str, float] = setting(
         "none", "weights per class name; auto: inverse square root of the shares", "plain likelihood keeps areas honest"
@@ -233,7 +244,7 @@ class TrainSpec(Spec):
         0, "steps at a tenth of the rate, before the schedule", "onecycle warms up itself", ge=0
     )
     clip: float = setting(1.0, "largest norm of the gradient", "one bad batch must not ruin a run", gt=0)
-    average: Fraction = setting(0.0, "decay of a running average of the weights; 0: off", "off")
+    average: Portion = setting(0.0, "decay of a running average of the weights; 0: off", "off")
     precision: Literal["auto", "fp32", "bf16"] = setting(
         "auto", "arithmetic of the forward pass", "bf16 where the processor has it"
     )
@@ -255,21 +266,30 @@ class TrainSpec(Spec):
     seed: int = setting(0, "seed of everything random", "0", ge=0)
 
 
+    @field_validator("schedule")
+    @classmethod
+    def _named(cls, value: dict[str, Any]) -> dict[str, Any]:
+        """Refuses a schedule without its name."""
+        if "name" not in value:
+            raise ValueError("names no schedule: write {name: onecycle}")
+        return value
+
+
 class PredictSpec(Spec):
     """How a model is applied to rasters."""
 
-    tile: int | Literal["auto"] = setting("auto", "core side of a tile in pixels", "as large as the memory allows")
-    margin: Literal["exact", "effective"] | int = setting(
+    tile: Count | Literal["auto"] = setting("auto", "core side of a tile in pixels", "as large as the memory allows")
+    margin: Literal["exact", "effective"] | Annotated[int, Field(ge=0)] = setting(
         "exact", "context around a tile's core", "the network's radius: no seams"
     )
-    overlap: Fraction = setting(
+    overlap: Portion = setting(
         0.5, "overlap of tiles that are blended (infinite radius)", "half a tile hides the borders"
     )
     blend: Literal["none", "linear", "hann", "spline"] = setting("hann", "weights of blended tiles", "falls smoothly")
     executor: Literal["auto", "rows", "tiles"] = setting(
         "auto", "how the raster is walked", "rows where the network can be streamed"
     )
-    strip: int | Literal["auto"] = setting("auto", "rows per strip (rows)", "as many as the memory allows")
+    strip: Count | Literal["auto"] = setting("auto", "rows per strip (rows)", "as many as the memory allows")
     batch_size: int = setting(1, "tiles per forward pass", "large tiles fill the processor alone", ge=1)
     memory: Size = setting(2_000_000_000, "bytes that the pixels in flight may take", "fits small machines")
     save: tuple[Literal["classes", "probabilities", "confidence"], ...] = setting(
@@ -289,7 +309,7 @@ class RuntimeSpec(Spec):
     """The machine."""
 
     device: str = setting("auto", "auto, cpu, cuda or cuda:N", "a free GPU if there is one")
-    threads: int | Literal["auto"] = setting("auto", "threads of the network", "all cores")
+    threads: Count | Literal["auto"] = setting("auto", "threads of the network", "all cores")
     memory: Size = setting(4_000_000_000, "bytes of samples kept in memory", "small data sets are read once")
 
 

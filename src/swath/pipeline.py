@@ -82,12 +82,12 @@ def _check(chain: Chain, again: bool) -> dict[str, Any]:
     from swath.steps.check import check_project
 
     result = check_project(chain.project.path, chain.overrides)
-    for finding in result["findings"]:
-        if finding["level"] != "note":
-            say(f"{finding['level']}: {finding['where']}: {finding['message']}; {finding['fix']}")
-    if not result["ok"]:
-        first = next(f for f in result["findings"] if f["level"] == "error")
-        raise DataError(first["code"], first["where"], first["message"], first["fix"])
+    faults = [f for f in result["findings"] if f["level"] == "error"]
+    for level, found in (("warning", [f for f in result["findings"] if f["level"] == "warning"]), ("also", faults[1:])):
+        for f in found:
+            say(f"{level}: {f['where']}: {f['message']}; {f['fix']}".removesuffix("; "))
+    if faults:
+        raise DataError(faults[0]["code"], faults[0]["where"], faults[0]["message"], faults[0]["fix"])
     return {"findings": len(result["findings"])}
 
 
@@ -130,14 +130,21 @@ def _vectorize(chain: Chain, again: bool) -> dict[str, Any]:
     from swath.steps.vectorize import vectorize
 
     found = []
-    for made in chain.results["predict"]["maps"]:
+    for made in _maps(chain):
         target = chain.run / "vectors" / f"{Path(made['map']).stem}.gpkg"
         found.append(vectorize(made["map"], target, spec=chain.project.config.vectorize, overwrite=True))
     return {"vectors": [f["vectors"] for f in found], "classes": [f["classes"] for f in found]}
 
 
+def _maps(chain: Chain) -> list[dict[str, Any]]:
+    """What `predict` made. Raises DataError where it has not run."""
+    if "predict" not in chain.results:
+        raise DataError("step-missing", chain.run, "predict has not run yet", "run without --only, or --only predict first")
+    return chain.results["predict"]["maps"]
+
+
 def _picture(chain: Chain, again: bool) -> dict[str, Any]:
-    made = chain.results["predict"]["maps"][0]
+    made = _maps(chain)[0]
     return {"picture": str(map_picture(chain.project, Path(made["input"]), Path(made["map"]), chain.run / "map.png"))}
 
 

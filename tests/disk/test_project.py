@@ -164,8 +164,8 @@ def test_scaling_is_fitted_on_training_pixels_only(own_town: Path) -> None:
 
 
 def _blanked(config: Path) -> Project:
-    for name in ("north", "south"):
-        write_image(config.parent / f"{name}.tif", np.zeros((3, SIDE, SIDE), np.uint16), corner(0), nodata=0)
+    for number, name in enumerate(("north", "south")):
+        write_image(config.parent / f"{name}.tif", np.zeros((3, SIDE, SIDE), np.uint16), corner(number), nodata=0)
     return load_project(config)
 
 

@@ -98,6 +98,7 @@ FINDINGS: dict[str, str] = {
     "geometry-empty": "null or empty geometries",
     "geometry-not-areal": "points or lines",
     "geometry-invalid": "invalid geometries",
+    "geometry-beyond": "geometries that reach to where the image's coordinate system ends",
     "geometry-twice": "the same geometry more than once",
     "aoi-disjoint": "an area of interest that misses its image",
     # classes and splits

@@ -80,25 +80,41 @@ def _types(members: Sequence[Member], reference: Sequence[Member], method: str) 
 
 
 def _ranges(members: Sequence[Member], reference: Sequence[Member], scope: str) -> Iterator[Finding]:
-    pooled = [_pooled(reference, n) for n in range(len(reference[0].probe.bands))]
+    """Scenes whose values lie far from those of all other training scenes, in at least half of their bands."""
+    usual = _Usual(reference)
+    handled = scope == "image"
+    fits = "each raster is scaled by itself: handled" if handled else "a model sees it as something else"
+    remedy = "" if handled else "check its unit and scaling; for contrast alone: bands.scope=image"
     for m in members:
         if len(members) == 1 or m.probe.valid == 0:
             continue
         large = m.probe.info.grid.height * m.probe.info.grid.width >= _LARGE
-        amounts = [(b, q) for b, q in zip(m.probe.bands, pooled, strict=True) if not b.distinct or len(b.distinct) > 8]
-        off = {b.number: why for b, q in amounts if (why := _off(b, q, large))}
+        amounts = [(b, n) for n, b in enumerate(m.probe.bands) if not b.distinct or len(b.distinct) > 8]
+        off = {b.number: why for b, n in amounts if (why := _off(b, usual.range(n, m), large))}
         if off and 2 * len(off) >= len(m.probe.bands):
             number, why = next(iter(off.items()))
-            fits = (
-                "each raster is scaled by itself: handled" if scope == "image" else "a model sees it as something else"
-            )
-            yield Finding("note" if scope == "image" else "warning", "range-differs", m.path, f"band {number} {why}; {fits}",
-                          "" if scope == "image" else "check its unit and scaling; for contrast alone: bands.scope=image")  # fmt: skip
+            level: Any = "note" if handled else "warning"
+            yield Finding(level, "range-differs", m.path, f"band {number} {why}; {fits}", remedy)
 
 
-def _pooled(reference: Sequence[Member], band: int) -> tuple[float, float, float]:
-    values = np.concatenate([m.probe.sample[band].astype(np.float64) for m in reference])
-    return tuple(np.quantile(values, (0.02, 0.5, 0.98)).tolist()) if values.size else (np.nan,) * 3
+class _Usual:
+    """The range of each band over the training scenes but the one that is asked for (up to 256 of them)."""
+
+    def __init__(self, reference: Sequence[Member]) -> None:
+        self.places = {id(m): n for n, m in enumerate(reference)}
+        keep = max(16, 20_000 // len(reference))
+        samples = [m.probe.sample for m in reference]
+        thin = [s[:, :: max(1, s.shape[1] // keep)] for s in samples]
+        self.values = np.concatenate(thin, axis=1).astype(np.float64)
+        self.owner = np.repeat(np.arange(len(thin)), [t.shape[1] for t in thin])
+
+    def range(self, band: int, without: Member) -> tuple[float, float, float]:
+        """The 2nd, 50th and 98th percentile; NaN where nothing is left."""
+        values, place = self.values[band], self.places.get(id(without))
+        if place is not None and 1 < len(self.places) <= 256:
+            values = values[self.owner != place]
+        low, median, high = np.quantile(values, (0.02, 0.5, 0.98)).tolist() if values.size else (np.nan,) * 3
+        return low, median, high
 
 
 def _off(band: BandFacts, pooled: tuple[float, float, float], large: bool) -> str:

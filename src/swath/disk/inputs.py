@@ -23,17 +23,13 @@ class Inputs:
 
     def add(self, path: Path) -> None:
         """Takes one input. Raises DataError where it stands for nothing."""
-        if path.is_dir() or (not path.exists() and any(c in path.name for c in "*?[")):
-            listed = path.iterdir() if path.is_dir() else (Path(p) for p in glob.glob(str(path), recursive=True))
-            known = raster.SUFFIXES | (
-                vector.SUFFIXES - {".json"} if path.is_dir() else {p for p in (path.suffix.lower(),) if p}
-            )
-            files = sorted(
-                p for p in listed if p.is_file() and not p.name.startswith(".") and p.suffix.lower() in known
+        if path.is_dir() or (not path.exists() and any(c in str(path) for c in "*?[")):
+            files = (
+                _in_folder(path) if path.is_dir() else [Path(p) for p in sorted(glob.glob(str(path), recursive=True))]
             )
             if not files:
                 raise DataError(
-                    "inputs-none", path, "no raster or vector found there", "name files, or a folder or glob of them"
+                    "inputs-none", path, "no raster or vector found there", "name files, or a folder of them"
                 )
             for file in files:
                 self.add(file)
@@ -43,6 +39,13 @@ class Inputs:
             self.problems += problems
         else:
             (self.vectors if path.suffix.lower() in vector.SUFFIXES else self.rasters).append(path)
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    known = raster.SUFFIXES | vector.SUFFIXES - {".json"}
+    return sorted(
+        p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".") and p.suffix.lower() in known
+    )
 
 
 def _is_manifest(path: Path) -> bool:

@@ -262,8 +262,9 @@ def _refuse_disjoint(path: Path, bounds: Bounds, crs: str | None, image: Grid) -
     left, bottom, right, top = placed
     a, b, c, d = image.bounds
     if right <= a or left >= c or top <= b or bottom >= d:
-        raise DataError("labels-disjoint", path, f"covers {left:g} {bottom:g} {right:g} {top:g}, the image "
-                        f"{a:g} {b:g} {c:g} {d:g}: they do not overlap", "check the pair and both CRS")  # fmt: skip
+        own, other = (" ".join(f"{x:.10g}" for x in box) for box in (placed, image.bounds))
+        raise DataError("labels-disjoint", path, f"covers {own}, the image {other}: they do not overlap",
+                        "check the pair and both CRS")  # fmt: skip
 
 
 def _label_nodata(info: raster.RasterInfo, legend: Legend) -> tuple[float | None, bool]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -24,6 +25,7 @@ from swath.core.windows import Window, grid_windows
 from swath.disk.labels import Labels, open_labels
 from swath.disk.raster import RasterInfo, RasterReader, raster_info
 from swath.disk.scenes import Scene, config_scenes
+from swath.disk.stamp import file_stamp
 
 Reason = tuple[str, Any, str]
 SAMPLE_SECTIONS = ("bands", "labels", "split", "sample", "classes")  # of the config: what decides the samples
@@ -134,10 +136,11 @@ class Project:
         self.reasons.append((key, value, because))
 
     def fingerprint(self, *sections: str) -> str:
-        """A hash of config sections and of the inputs (paths, sizes, modification times), for skip-if-done."""
+        """A hash of config sections and of the inputs (their content and their names relative to the config)."""
         dumped = self.config.model_dump(mode="json")
         files = [p for s in self.scenes for p in (s.image, s.labels, s.aoi) if p is not None]
-        stamps = [(str(p.absolute()), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
+        files += [p.with_suffix(".dbf") for p in files if p.suffix.lower() == ".shp" and p.with_suffix(".dbf").exists()]
+        stamps = [(os.path.relpath(p, self.path.parent), file_stamp(p)) for p in files]
         splits = [s.split for s in self.scenes]
         text = json.dumps([{k: dumped[k] for k in sections}, stamps, splits, self.legend.as_dict()], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

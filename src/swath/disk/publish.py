@@ -133,6 +133,17 @@ def sweep(directory: str | Path) -> int:
     return swept
 
 
+def make_directory(path: str | Path) -> Path:
+    """The directory, there. Raises ResourceError where a file stands in its place, or it cannot be made."""
+    path = Path(path)
+    blocking = next((p for p in (path, *path.parents) if p.exists() and not p.is_dir()), None)
+    if blocking is not None:
+        raise ResourceError("out-file", blocking, "is a file, no directory", "name another output directory")
+    with _resources_explained(path, 0):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 def require_space(path: Path, needed: int) -> None:
     """Nothing, or a ResourceError that names needed and free space."""
     free = shutil.disk_usage(path.parent).free

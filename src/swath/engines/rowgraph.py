@@ -77,21 +77,24 @@ class RowGraph:
 def trace_rows(net: nn.Module, stride: int, channels: int | None = None) -> RowGraph:
     """The network as a graph of row-local operations, for images whose sides are multiples of `stride`.
 
-    The network runs on two small images of different shape; both must lead to the same operations. `channels` is
-    the number of input channels where the first convolution does not tell it.
+    The network, as it is and where it is (weights, device), runs on two small images of different shape; both must
+    lead to the same operations. Code that branches on sizes which these two do not tell apart is not noticed.
+    `channels` is the number of input channels where the first convolution does not tell it.
     Raises Untraceable naming the first layer that stops it.
     """
     if net.training:
         raise Untraceable(type(net).__name__, "is in training mode, call eval() first")
+    least, channels = max(2, -(-64 // stride)), channels or _channels(net)
+    one = record(net, _noise(net, channels, least * stride, (least + 1) * stride))
+    two = record(net, _noise(net, channels, (least + 3) * stride, (least + 2) * stride))
+    _compare(one, two)
+    return _needed(*one, stride)
+
+
+def _noise(net: nn.Module, channels: int, height: int, width: int) -> Tensor:
     weight = next((p for p in net.parameters() if p.is_floating_point()), torch.empty(0))
-    sizes = max(2, -(-64 // stride))
-    graphs = []
-    for rows, columns in ((sizes, sizes + 1), (sizes + 3, sizes + 2)):
-        shape = (1, channels or _channels(net), rows * stride, columns * stride)
-        image = torch.rand(shape, dtype=weight.dtype, device=weight.device)
-        graphs.append(_run(net, image))
-    _compare(*graphs)
-    return _needed(*graphs[0], stride)
+    generator = torch.Generator(weight.device).manual_seed(height)
+    return torch.rand((1, channels, height, width), generator=generator, dtype=weight.dtype, device=weight.device)
 
 
 def _channels(net: nn.Module) -> int:
@@ -101,19 +104,13 @@ def _channels(net: nn.Module) -> int:
     raise Untraceable(type(net).__name__, "has no convolution that tells the number of input channels")
 
 
-def _run(net: nn.Module, image: Tensor) -> tuple[list[Node], int]:
-    try:
-        return record(net, image)
-    except (RuntimeError, ValueError, AssertionError) as error:
-        raise Untraceable(type(net).__name__, f"fails on an image of shape {tuple(image.shape)}: {error}") from error
-
-
 def _compare(one: tuple[list[Node], int], two: tuple[list[Node], int]) -> None:
     for a, b in zip(one[0], two[0], strict=False):
         if not _equal(vars(a), vars(b)):
             raise Untraceable(b.layer, f"{b.operation.name} does other things on an image of another size")
     if len(one[0]) != len(two[0]) or one[1] != two[1]:
-        raise Untraceable(two[0][-1].layer, "the network does other things on an image of another size")
+        longer = max(one[0], two[0], key=len)
+        raise Untraceable(longer[-1].layer, f"{longer[-1].operation.name} runs for one size of the image only")
 
 
 def _equal(a: Any, b: Any) -> bool:

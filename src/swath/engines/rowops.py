@@ -17,113 +17,27 @@ from torch import Tensor
 from swath.engines.rowlaw import Call, Operation, Slot, only_image
 from swath.engines.rowwindows import WINDOWED
 
-ROW_LOCAL = frozenset(
-    [
-        "abs",
-        "add",
-        "atan",
-        "ceil",
-        "celu",
-        "clamp",
-        "clamp_max",
-        "clamp_min",
-        "clip",
-        "cos",
-        "div",
-        "divide",
-        "double",
-        "elu",
-        "erf",
-        "exp",
-        "expm1",
-        "float",
-        "floor",
-        "gelu",
-        "half",
-        "bfloat16",
-        "hardshrink",
-        "hardsigmoid",
-        "hardswish",
-        "hardtanh",
-        "leaky_relu",
-        "log",
-        "log1p",
-        "logsigmoid",
-        "maximum",
-        "minimum",
-        "mish",
-        "mul",
-        "multiply",
-        "neg",
-        "negative",
-        "pow",
-        "rdiv",
-        "reciprocal",
-        "relu6",
-        "round",
-        "rpow",
-        "rsqrt",
-        "rsub",
-        "rtruediv",
-        "selu",
-        "sigmoid",
-        "sign",
-        "silu",
-        "sin",
-        "softplus",
-        "softshrink",
-        "softsign",
-        "sqrt",
-        "square",
-        "sub",
-        "subtract",
-        "tanh",
-        "tanhshrink",
-        "threshold",
-        "to",
-        "true_divide",
-        "truediv",
-        "type",
-    ]
-)
-UNCHANGED = frozenset({"alpha_dropout", "clone", "contiguous", "detach", "dropout", "dropout1d", "dropout2d",
-                       "dropout3d", "feature_alpha_dropout", "feature_dropout", "identity"})  # fmt: skip
-CONVERSIONS = frozenset(
-    {"to", "float", "double", "half", "bfloat16", "type"}
-)  # return their input where nothing changes
-PIECES = frozenset({"chunk", "split", "tensor_split"})
-METADATA = frozenset(
-    [
-        "__len__",
-        "device",
-        "dim",
-        "dtype",
-        "element_size",
-        "get_device",
-        "is_complex",
-        "is_contiguous",
-        "is_cpu",
-        "is_cuda",
-        "is_floating_point",
-        "is_leaf",
-        "is_meta",
-        "is_mkldnn",
-        "is_nested",
-        "is_quantized",
-        "is_sparse",
-        "itemsize",
-        "layout",
-        "ndim",
-        "ndimension",
-        "nelement",
-        "numel",
-        "requires_grad",
-        "shape",
-        "size",
-        "storage_offset",
-        "stride",
-    ]
-)
+ROW_LOCAL = frozenset((
+    "abs", "add", "atan", "bfloat16", "ceil", "celu", "clamp", "clamp_max", "clamp_min", "clip", "cos", "div", "divide",
+    "double", "elu", "eq", "erf", "exp", "expm1", "float", "floor", "ge", "gelu", "gt", "half", "hardshrink",
+    "hardsigmoid", "hardswish", "hardtanh", "le", "leaky_relu", "log", "log1p", "logical_and", "logical_not",
+    "logical_or", "logsigmoid", "lt", "masked_fill", "maximum", "minimum", "mish", "mul", "multiply", "ne", "neg",
+    "negative", "pow", "rdiv", "reciprocal", "relu6", "round", "rpow", "rsqrt", "rsub", "rtruediv", "selu", "sigmoid",
+    "sign", "silu", "sin", "softplus", "softshrink", "softsign", "sqrt", "square", "sub", "subtract", "tanh",
+    "tanhshrink", "threshold", "to", "true_divide", "truediv", "type", "where",
+))  # fmt: skip
+UNCHANGED = frozenset((
+    "alpha_dropout", "clone", "contiguous", "detach", "dropout", "dropout1d", "dropout2d", "feature_alpha_dropout",
+    "feature_dropout",
+))  # fmt: skip
+CONVERSIONS = frozenset(("bfloat16", "double", "float", "half", "to", "type"))  # may give back their input
+PIECES = frozenset(("chunk", "split", "tensor_split"))
+METADATA = frozenset((
+    "__len__", "device", "dim", "dtype", "element_size", "get_device", "is_complex", "is_contiguous", "is_cpu",
+    "is_cuda", "is_floating_point", "is_leaf", "is_meta", "is_mkldnn", "is_nested", "is_quantized", "is_sparse",
+    "itemsize", "layout", "ndim", "ndimension", "nelement", "numel", "requires_grad", "shape", "size", "storage_offset",
+    "stride",
+))  # fmt: skip
 _WHOLE = "takes statistics over the whole image"
 _MOVES = "moves or mixes the rows of the image"
 _VALUES = "decides by pixel values"

@@ -65,6 +65,8 @@ class RowStream:
         channels, done = self.graph.channels[0], self._buffers[0].stop
         if rows.dim() != 4 or rows.shape[1] != channels or rows.shape[2] < 1:
             raise ValueError(f"rows have shape {tuple(rows.shape)}, expected (1, {channels}, h, W)")
+        if rows.dtype != self.graph.nodes[0].dtype:
+            raise ValueError(f"rows are {rows.dtype}, the network takes {self.graph.nodes[0].dtype}")
         if done + rows.shape[2] > self.height:
             raise ValueError(f"{rows.shape[2]} more rows after {done} of {self.height}")
         if self._plan is None:

@@ -22,13 +22,19 @@ def record(net: nn.Module, image: Tensor) -> tuple[list[Node], int]:
     Raises Untraceable with the first layer that has no form that works row by row.
     """
     recorder = Recorder(image)
-    with torch.no_grad(), recorder.layers(net), recorder:
-        result = net(image)
+    try:
+        with torch.no_grad(), recorder.layers(net), recorder:
+            result = net(image)
+    except (RuntimeError, ValueError, TypeError, AttributeError, LookupError, AssertionError) as error:
+        reason = f"fails on an image of shape {tuple(image.shape)}: {error}"
+        raise Untraceable(recorder.layer, reason) from error
     if not isinstance(result, Tensor):
         raise Untraceable(type(net).__name__, f"returns a {type(result).__name__}, not one tensor")
     if id(result) not in recorder.position:
         raise Untraceable(type(net).__name__, "returns a tensor that does not follow from the image")
-    return recorder.nodes, recorder.position[id(result)]
+    if recorder.position[id(result)] == 0:  # the image itself
+        recorder.note(result.clone(), Operation("clone", torch.clone, (Slot(0),)), (0,))
+    return recorder.nodes, recorder.position[id(result)] or 1
 
 
 class Recorder(TorchFunctionMode):
@@ -42,7 +48,7 @@ class Recorder(TorchFunctionMode):
         self.shared: set[int] = set()  # memory that several tensors look at
         self.owners: dict[int, int] = {}
         self.path: list[str] = []
-        self._note(image, Operation("input", _nothing, ()), ())
+        self.note(image, Operation("input", _nothing, ()), ())
 
     @contextmanager
     def layers(self, net: nn.Module) -> Iterator[None]:
@@ -119,7 +125,7 @@ class Recorder(TorchFunctionMode):
             if name in UNCHANGED or (tensor is inputs[0] and name in CONVERSIONS):
                 self._alias(tensor, sources[0])
             else:
-                self._note(tensor, operation, sources)
+                self.note(tensor, operation, sources)
 
     def _check(self, call: Call, operation: Operation, tensor: Tensor, inputs: list[Tensor]) -> None:
         """Check that the operation describes what was seen."""
@@ -134,7 +140,8 @@ class Recorder(TorchFunctionMode):
         if in_place and tensor.untyped_storage().data_ptr() in self.shared:
             raise call.stop("works in place on memory that another tensor uses")
 
-    def _note(self, tensor: Tensor, operation: Operation, sources: tuple[int, ...]) -> None:
+    def note(self, tensor: Tensor, operation: Operation, sources: tuple[int, ...]) -> None:
+        """Add a node whose value is `tensor`."""
         layer = self.layer if self.nodes else "input"
         self.nodes.append(Node(layer, operation, sources, tensor.shape[1], tensor.dtype))
         self._alias(tensor, len(self.nodes) - 1)

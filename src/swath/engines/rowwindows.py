@@ -62,7 +62,8 @@ def conv_transpose2d(call: Call, input: Any, weight: Any, bias: Any = None, stri
     kernel, stride, dilation = _pair(weight.shape[2:]), _pair(stride), _pair(dilation)
     padding, extra = _pair(padding), _pair(output_padding)
     rows, columns = (spread(*v) for v in zip(kernel, stride, dilation, padding, extra, strict=True))
-    args = (input, weight, bias, stride, (0, padding[1]), (0, extra[1]), groups, dilation)
+    sourceless = max(0, stride[0] - 1 - dilation[0] * (kernel[0] - 1))  # rows after the last tap that only have a bias
+    args = (input, weight, bias, stride, (0, padding[1]), (sourceless, extra[1]), groups, dilation)
     return Operation(call.name, torch.conv_transpose2d, args, {}, rows, columns, fill=0.0, least=LEAST)
 
 

@@ -168,7 +168,7 @@ def measure_step(learner: Learner, batches: Batches, limit: float) -> tuple[floa
     learner.net.load_state_dict(own)
     learner.optimiser.state.clear()
     learner.average.clear()
-    return float(np.mean(times[2:])), time.monotonic() - started
+    return float(np.median(times[2:])), time.monotonic() - started
 
 
 def predicted_shares(confusion: Confusion) -> list[float]:

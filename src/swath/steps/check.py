@@ -222,13 +222,14 @@ def _label_scenes(scenes: Sequence[Scene], audit: Audit) -> list[Scene]:
             sound.append(s)
         elif audit.labels.add(s, audit.infos[s.image], shared=often[s.labels] > 1):
             sound.append(s)
-    audit.found += merged(without, len(scenes), "scenes")
     if scenes and all(s.labels is None for s in scenes) and audit.labels.legend is not None:
         audit.found.append(
             Finding(
                 "error", "labels-none", scenes[0].image, "no scene has labels", "fill the manifest's column `labels`"
             )
         )
+    else:
+        audit.found += merged(without, len(scenes), "scenes")
     return sound
 
 
@@ -273,7 +274,11 @@ def _on_rasters(info: vector.VectorInfo, images: Sequence[RasterInfo]) -> list[F
         if not any(f.code == "labels-absent" for f in placed):
             found.append([*crs_findings(info.path, info.crs, image, info.layer), *placed])
     if images and not found:
-        return [Finding("warning", "labels-absent", info.path, "touches none of the rasters", "check both coordinate systems")]
+        return [
+            Finding(
+                "warning", "labels-absent", info.path, "touches none of the rasters", "check both coordinate systems"
+            )
+        ]
     return merged([f for on_image in found for f in on_image], len(images))
 
 

@@ -50,7 +50,8 @@ def evaluate(
     total, per_scene = Confusion.zeros(len(legend)), {}
     for scene in chosen:
         region = (regions or {}).get(scene.name)
-        counts = _score_scene(scene, predictor, labels or LabelsSpec(), predict, region, events)
+        alone = sum(s.labels == scene.labels for s in scenes) == 1
+        counts = _score_scene(scene, predictor, labels or LabelsSpec(), predict, region, events, alone=alone)
         per_scene[scene.name] = counts.scores(legend.names, legend.background)
         total = total + counts
     if total.total == 0:
@@ -111,10 +112,12 @@ def _score_scene(
     spec: PredictSpec,
     region: Region | None,
     events: Events,
+    *,
+    alone: bool,
 ) -> Confusion:
     legend = predictor.legend
     reader = RasterReader.of(scene.image, predictor.bands)
-    truth = open_labels(scene, reader.grid, legend, labels, events)
+    truth = open_labels(scene, reader.grid, legend, labels, events, alone=alone)
     choice = choose(reader, predictor.on(reader), spec)
     counts = Confusion.zeros(len(legend))
     with Progress(f"evaluate {scene.name}", reader.grid.height * reader.grid.width, "pixels") as progress:

@@ -106,9 +106,21 @@ def _raster(path: Path) -> dict[str, Any]:
 
 def _map(header: RasterInfo, made: MapInfo, legend: Legend) -> dict[str, Any]:
     """What a map says of its classes and of its making."""
-    product = "probabilities" if header.dtype.startswith("float") else "confidence" if header.names[0] != "class" else "classes"
+    product = (
+        "probabilities"
+        if header.dtype.startswith("float")
+        else "confidence"
+        if header.names[0] != "class"
+        else "classes"
+    )
     tags = {k.lower(): v for k, v in made.tags.items()}
-    found: dict[str, Any] = {"kind": "map", "product": product, "model": tags.get("model"), "exact": tags.get("exact"), "provenance": tags}
+    found: dict[str, Any] = {
+        "kind": "map",
+        "product": product,
+        "model": tags.get("model"),
+        "exact": tags.get("exact"),
+        "provenance": tags,
+    }
     found["classes"] = {c.name: {"id": c.id, "color": c.color} for c in legend.classes}
     if product == "classes":
         windows = spread_windows(header, READ_PIXELS)
@@ -150,7 +162,9 @@ def _layer(header: vector.VectorInfo) -> dict[str, Any]:
 
 def _field(column: Any) -> dict[str, Any]:
     """Type of a field, and how often each of its values occurs where they are few texts or integers."""
-    kind = {"O": "text", "i": "integer", "u": "integer", "f": "real", "M": "date", "b": "boolean"}.get(column.dtype.kind, "other")
+    kind = {"O": "text", "i": "integer", "u": "integer", "f": "real", "M": "date", "b": "boolean"}.get(
+        column.dtype.kind, "other"
+    )
     if kind not in ("text", "integer"):
         return {"type": kind, "values": None}
     counts = Counter("null" if v is None else str(v) for v in column.tolist())
@@ -199,15 +213,27 @@ def _run(path: Path) -> dict[str, Any]:
     """A run: what was done, how far training is, and its best bundle."""
     trained, steps = _json(path / "train.json"), _json(path / "steps.json")
     unfinished = (path / "checkpoint" / "state.json").exists()
-    state = "trained" if isinstance(trained, dict) else "unfinished: train it with --resume" if unfinished else "not trained"
+    state = (
+        "trained"
+        if isinstance(trained, dict)
+        else "unfinished: train it with --resume"
+        if unfinished
+        else "not trained"
+    )
     found: dict[str, Any] = {"kind": "run", "state": state, "steps": sorted(steps) if isinstance(steps, dict) else []}
     if isinstance(trained, dict):
         found |= {"best": trained.get("best"), "steps_trained": trained.get("steps"), "seconds": trained.get("seconds")}
     scores = _json(path / "scores.json")
     if isinstance(scores, dict):
-        found["scores"] = {k: scores.get(k) for k in ("split", "mean_iou", "mean_iou_foreground", "overall_accuracy", "kappa")}
+        found["scores"] = {
+            k: scores.get(k) for k in ("split", "mean_iou", "mean_iou_foreground", "overall_accuracy", "kappa")
+        }
     found["progress"] = _last_line(path / "metrics.jsonl")
-    found["bundle"] = {**_bundle(path / "best"), "path": str((path / "best").absolute())} if (path / "best" / "card.json").exists() else None
+    found["bundle"] = (
+        {**_bundle(path / "best"), "path": str((path / "best").absolute())}
+        if (path / "best" / "card.json").exists()
+        else None
+    )
     found["store"] = {k: v for k, v in _store(path / "samples.store").items() if k in ("samples", "bytes")} if (
         path / "samples.store" / "card.json").exists() else None  # fmt: skip
     return {**found, "files": _files(path), "bytes": _bytes(path)}
@@ -273,7 +299,9 @@ def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text())
     except ValueError as e:
-        raise DataError("info-corrupt", path, f"is not valid JSON ({e})", "restore it, or make the directory anew") from e
+        raise DataError(
+            "info-corrupt", path, f"is not valid JSON ({e})", "restore it, or make the directory anew"
+        ) from e
 
 
 def _last_line(path: Path) -> dict[str, Any] | None:
@@ -316,7 +344,13 @@ def _shown(key: str, value: Any, indent: str = "  ") -> list[str]:
 
 def _rows(value: Any) -> list[tuple[str, Mapping[str, Any]]]:
     """(name, row) of a list or mapping of mappings that fit into a table; nothing for other values."""
-    named = list(value.items()) if isinstance(value, Mapping) else [("", v) for v in value] if isinstance(value, list) else []
+    named = (
+        list(value.items())
+        if isinstance(value, Mapping)
+        else [("", v) for v in value]
+        if isinstance(value, list)
+        else []
+    )
     fits = all(isinstance(row, Mapping) and not any(map(_is_table, row.values())) for _, row in named)
     return [(str(n), row) for n, row in named] if fits else []
 

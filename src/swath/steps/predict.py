@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Sequence
@@ -16,9 +15,10 @@ from swath.core.errors import ConfigError, DataError, ResourceError, SwathError
 from swath.core.stitch import Rows
 from swath.disk.bundle import Bundle
 from swath.disk.maps import RasterSink, products, read_map_info
-from swath.disk.publish import require_space, sweep
+from swath.disk.publish import make_directory, require_space, sweep
 from swath.disk.raster import SUFFIXES, RasterReader
 from swath.disk.scenes import expand_inputs
+from swath.disk.stamp import file_stamp
 from swath.engines.choose import Choice, choose
 from swath.engines.predictor import TorchPredictor, load_predictor
 from swath.messages import warn
@@ -61,7 +61,7 @@ def predict(
         raise ResourceError("out-file", out, "is a file", "name a directory with --out")
     jobs = plan_jobs(expand_inputs(inputs, SUFFIXES))
     predictor, bundle = load_predictor(model, device=runtime.device, threads=runtime.threads)
-    out.mkdir(parents=True, exist_ok=True)
+    make_directory(out)
     sweep(out)
     maps: list[dict[str, Any]] = []
     failures: list[SwathError] = []
@@ -170,15 +170,13 @@ def _missing(rows: Rows) -> int:
 
 def _tags(bundle: Bundle, image: Path, spec: PredictSpec) -> dict[str, Any]:
     """What a map says of its making: no time, no path, so that equal work gives equal files."""
-    stat = image.stat()
     settings = spec.model_dump(mode="json", exclude={"memory"})
-    text = json.dumps([image.name, stat.st_size, stat.st_mtime_ns], sort_keys=True)
     return {
         "VERSION": swath.__version__,
         "MODEL": bundle.identity,
         "MODEL_NAME": bundle.card.get("name", ""),
         "INPUT": image.name,
-        "INPUT_STAMP": hashlib.sha256(text.encode()).hexdigest()[:16],
+        "INPUT_STAMP": file_stamp(image),
         "SETTINGS": settings,
     }
 

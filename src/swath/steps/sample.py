@@ -15,7 +15,7 @@ from swath.core.splits import SPLITS, Split
 from swath.core.windows import Window
 from swath.disk.geopackage import forget_clock
 from swath.disk.project import SAMPLE_SECTIONS, Project, fit_bands
-from swath.disk.publish import sweep
+from swath.disk.publish import make_directory, sweep
 from swath.disk.recordspool import RecordSpool
 from swath.disk.samples import SceneWindows, class_counts, plan_places, refusal, scene_bands
 from swath.disk.schema import Schema
@@ -37,7 +37,7 @@ def sample(project: Project, *, overwrite: bool = False) -> dict[str, Any]:
             return _result(project, made, 0.0, done=True)
         raise ResourceError("store-exists", directory, "holds a store of another config or of other inputs",
                             "add --overwrite to replace it")  # fmt: skip
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     sweep(directory)
     bands, statistics = fit_bands(project)
     legend, grids = project.legend, [i.grid for i in project.infos]

@@ -21,7 +21,7 @@ from swath.core.legend import Legend
 from swath.disk.bundle import Bundle, read_bundle, write_bundle
 from swath.disk.pictures import coloured, publish_png, rgb, side_by_side, stacked
 from swath.disk.project import SAMPLE_SECTIONS, Project, fit_bands
-from swath.disk.publish import publish, publish_json, publish_text, sweep
+from swath.disk.publish import make_directory, publish, publish_json, publish_text, sweep
 from swath.disk.samples import RasterSamples, Samples, scene_bands
 from swath.disk.store import StoreSamples
 from swath.messages import say, table, warn
@@ -162,15 +162,17 @@ def _session(project: Project, run: Path) -> Session:
         task.train, crop=project.crop, batch_size=spec.batch_size, seed=spec.seed, ignore=project.legend.ignore,
         stride=int(net.stride), sampler=spec.sampler,  # type: ignore[arg-type]
     )  # fmt: skip
-    run.mkdir(parents=True, exist_ok=True)
+    make_directory(run)
     sweep(run)
     return Session(project, run, task, learner, batches, _card(project, net, task))
 
 
 def _require_two_classes(project: Project, task: Task) -> None:
     """Nothing, or a DataError: from labels of a single class nothing can be learnt but a blank map."""
+    if not task.train.places:
+        raise DataError("samples-none", project.path, "there is no training sample", "lower sample.min_annotated or sample.class_min")
     seen = [name for name, count in zip(project.legend.names, task.pixels, strict=True) if count]
-    if task.train.places and len(seen) < 2:
+    if len(seen) < 2:
         raise DataError("classes-one", project.path, f"all training labels are {', '.join(seen) or 'ignored'}: there is "
                         "nothing to tell apart", "check the labels with `swath check`")  # fmt: skip
 

@@ -1,0 +1,119 @@
+"""Writes docs/config.md from the specs in swath.config: `python docs/generate.py`; a test compares it with the file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from swath.config import Config
+
+PAGE = Path(__file__).parent / "config.md"
+HEAD = """# The config
+
+<!-- Written by docs/generate.py from swath/config.py: change the text there. -->
+
+A config is a YAML file. Two keys are enough:
+
+```yaml
+scenes: scenes.csv
+classes: {field: class, 1: {name: roof, color: "#efcd08"}}
+```
+
+Everything below may be left out. What is left out has the default shown here, or is decided from the data (`auto`);
+`swath train` prints every such setting with its reason and keeps them in `settings.json` of the run.
+
+Any key can be set on the command line: `swath train roofs.yaml train.budget=10m sample.tile=256`. Lists and maps are
+written as in YAML: `predict.save=[classes, confidence]`, `train.loss={ce: 1, dice: 0.5}`.
+
+Unknown keys, keys that stand twice and values of the wrong kind are refused with file, line and column and the closest
+known key. Only `true` and `false` are booleans (`no` is a text), `010` is 10, and `1e-3` is a number. Durations are
+written `90s`, `10m` or `1h30m`, sizes `500MB` or `2GB`.
+
+`swath schema` prints the JSON Schema of a config for editors that complete and check YAML.
+"""
+TOP = {
+    "scenes": "path of a manifest relative to the config, or the rows themselves: see [manifest](manifest.md)",
+    "classes": "the class table: see [classes](classes.md)",
+    "output": None,
+}
+FURTHER = {
+    "model": "Networks and their options: [models](models.md).",
+    "train": "Losses, optimisers and schedules: [training](training.md).",
+    "predict": "What margins do: [exactness](exactness.md).",
+    "classes": "Beside these keys stands one entry per class id: [classes](classes.md).",
+}
+
+
+def config_page() -> str:
+    """The whole page."""
+    schema = Config.model_json_schema()
+    parts = [HEAD, "## Top level\n", *_top(schema)]
+    for name, field in schema["properties"].items():
+        section = schema["$defs"].get(str(field.get("$ref", "")).rpartition("/")[2])
+        if section is not None:
+            parts += [f"\n## {name}\n", section["description"].strip(), *_further(name), "", *_table(name, section)]
+    return "\n".join(parts) + "\n"
+
+
+def _further(name: str) -> list[str]:
+    return [FURTHER[name]] if name in FURTHER else []
+
+
+def _top(schema: dict[str, Any]) -> Iterator[str]:
+    yield "| key | what it is |"
+    yield "|---|---|"
+    for name, text in TOP.items():
+        field = schema["properties"][name]
+        yield f"| `{name}` | {text or field['description'] + '; default: ' + field['because']} |"
+    yield "| a section | one of " + ", ".join(f"[{n}](#{n})" for n in schema["properties"] if n not in TOP) + " |"
+
+
+def _table(name: str, section: dict[str, Any]) -> Iterator[str]:
+    yield "| key | values | default | meaning | why this default |"
+    yield "|---|---|---|---|---|"
+    for key, field in section["properties"].items():
+        if key != "table":
+            cells = (f"`{name}.{key}`", kind(field), _default(field), field["description"], field["because"])
+            yield "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |"
+
+
+def kind(field: dict[str, Any]) -> str:
+    """What may be written, in words: `a number of 0 or more`, or the words of a choice."""
+    if "anyOf" in field:
+        return " or ".join(dict.fromkeys(kind(f) for f in field["anyOf"] if f.get("type") != "null"))
+    if "enum" in field:
+        return ", ".join(f"`{v}`" for v in field["enum"])
+    if "const" in field:
+        return f"`{field['const']}`"
+    types = field["type"] if isinstance(field["type"], list) else [field["type"]]
+    return " or ".join(_word(t, field) for t in types)
+
+
+def _word(name: str, field: dict[str, Any]) -> str:
+    if name == "array":
+        items = field.get("items", {})
+        return "a list" + (f" of {kind(items)}" if "enum" in items else "")
+    if name == "object":
+        return "a map"
+    words = {"integer": "a whole number", "number": "a number", "string": "a text", "boolean": "`true`, `false`"}
+    return words[name] + _limits(field)
+
+
+def _limits(field: dict[str, Any]) -> str:
+    low, high = field.get("minimum", field.get("exclusiveMinimum")), field.get("maximum", field.get("exclusiveMaximum"))
+    if low is not None and high is not None:
+        return f" from {low:g} to {high:g}" if "maximum" in field else f" of {low:g} or more, below {high:g}"
+    if low is not None:
+        return f" of {low:g} or more" if "minimum" in field else f" above {low:g}"
+    return ""
+
+
+def _default(field: dict[str, Any]) -> str:
+    value = field.get("default")
+    return "-" if value is None else f"`{value if isinstance(value, str) else json.dumps(value)}`"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(config_page())
