@@ -66,7 +66,7 @@ def _top(schema: dict[str, Any]) -> Iterator[str]:
     yield "|---|---|"
     for name, text in TOP.items():
         field = schema["properties"][name]
-        yield f"| `{name}` | {text or field['description'] + '; default: ' + field['because']} |"
+        yield f"| `{name}` | {text or _cell(field['description'] + '; default: ' + field['because'])} |"
     yield "| a section | one of " + ", ".join(f"[{n}](#{n})" for n in schema["properties"] if n not in TOP) + " |"
 
 
@@ -76,7 +76,11 @@ def _table(name: str, section: dict[str, Any]) -> Iterator[str]:
     for key, field in section["properties"].items():
         if key != "table":
             cells = (f"`{name}.{key}`", kind(field), _default(field), field["description"], field["because"])
-            yield "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |"
+            yield "| " + " | ".join(_cell(c) for c in cells) + " |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")
 
 
 def kind(field: dict[str, Any]) -> str:

@@ -65,7 +65,8 @@ sys.exit(f"imported {{heavy}}" if heavy else 0)
 
 def test_the_command_and_the_module_are_the_same() -> None:
     command = Path(sys.executable).parent / "swath"
-    told = [subprocess.run([*w, "--version"], capture_output=True, text=True, check=True).stdout for w in ([command], [sys.executable, "-m", "swath"])]
+    calls = ([command], [sys.executable, "-m", "swath"])
+    told = [subprocess.run([*c, "--version"], capture_output=True, text=True, check=True).stdout for c in calls]
     assert told == [f"swath {swath.__version__}\n"] * 2
 
 

@@ -12,7 +12,8 @@ import pytest
 from swath.core.errors import DataError
 from swath.core.windows import Window
 from swath.disk.samples import Sample
-from swath.disk.store import Schema, StoreSamples, broken_records, read_card
+from swath.disk.schema import Schema
+from swath.disk.store import StoreSamples, broken_records, read_card
 
 pytest_plugins = ["fixtures_run"]
 

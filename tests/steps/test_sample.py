@@ -17,7 +17,7 @@ import swath
 from swath.core.errors import DataError, ResourceError
 from swath.disk.project import load_project
 from swath.disk.samples import plan_places
-from swath.disk.store import Schema as StoreSchema
+from swath.disk.schema import Schema as StoreSchema
 from swath.disk.store import StoreSamples, broken_records, load_index, read_card
 
 pytest_plugins = ["fixtures_run"]

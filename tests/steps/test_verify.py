@@ -65,5 +65,6 @@ def test_what_is_missing_is_told(trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained.parent / "runs" / "roofs" / "samples.store", store)
     (store / "tiles.gpkg").unlink()
     assert "tiles.gpkg" in swath.verify(store)["faults"][0]
+    (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no store, bundle, run or raster"):
-        swath.verify(tmp_path)
+        swath.verify(tmp_path / "empty")

@@ -27,14 +27,14 @@ _LEAK_SCENES, _LEAK_PIXELS = 48, 600_000
 Regions = list[Sequence[Region]]
 
 
-def lay_out(project: Project, declared: set[str | None]) -> tuple[Regions, list[Finding]]:
+def lay_out(project: Project, declared: set[str]) -> tuple[Regions, list[Finding]]:
     """Per scene, the label pixels of each split; as the manifest has them where carving some out would take long.
 
     `declared` are the splits of all rows, also of those that cannot be used.
     """
     spec, scenes = project.config.split, project.scenes
     plain: Regions = [(Region(s.split or "trn"),) if s.labels else () for s in scenes]
-    usable = {s.split for s in scenes if s.labels}
+    usable = {s.split or "trn" for s in scenes if s.labels}
     shares: dict[Split, float] = {"val": spec.val, "tst": spec.tst}
     missing = [s for s, part in shares.items() if part and s not in declared]
     if not usable or declared - usable:

@@ -15,7 +15,8 @@ from swath.core.legend import Legend
 from swath.core.splits import Region
 from swath.disk import vector
 from swath.disk.audit import Finding, from_error, merged, share
-from swath.disk.audit_labels import LayerAudit, crs_findings, label_raster_findings, placement, value_classes
+from swath.disk.audit_labels import LayerAudit, crs_findings, placement
+from swath.disk.audit_masks import label_raster_findings, value_classes
 from swath.disk.crs import crs_name
 from swath.disk.labels import class_field, on_grid, open_labels
 from swath.disk.probe import spread_windows

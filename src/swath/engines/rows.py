@@ -140,13 +140,11 @@ class _Masks:
 
 def plan_rows(graph: RowGraph, height: int, width: int, *, stride: int, memory: int, strip: int | None) -> RowsPlan:
     """Strip and band that fit into `memory` bytes: whole width with tall strips where that fits, else bands."""
-    tall, wide = extended_shape(height, width, stride)
+    _, wide = extended_shape(height, width, stride)
     margin = up(max(graph.radius_columns), stride)
-    heights = [strip] if strip else [s for s in (256, 128, 64) if s < 2 * tall] or [64]
-    for rows in heights:
-        if graph.peak_bytes(wide, rows) <= memory:
-            return RowsPlan(rows, up(wide, BAND_STEP), 0)
-    rows = heights[-1]
+    rows = strip or graph.best_strip(wide, memory)
+    if graph.peak_bytes(wide, rows) <= memory:
+        return RowsPlan(rows, up(wide, BAND_STEP), 0)
     count = 2
     while (band := up(-(-wide // count), BAND_STEP)) > BAND_STEP and graph.peak_bytes(band + 2 * margin, rows) > memory:
         count += 1

@@ -103,7 +103,7 @@ def check_project(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, 
     sound = _label_scenes(scenes, audit)
     project = Project(path, config, legend, tuple(sound))
     _ = project.stride if sound else None  # a wrong overlap is a problem of the config
-    regions, carved = lay_out(project, {s.split for s in scenes if s.labels})
+    regions, carved = lay_out(project, {s.split or "trn" for s in scenes if s.labels})
     classes, exact, told = count_classes(project, regions, audit.labels)
     audit.found += [*carved, *told]
     audit.found += _between(scenes, audit, {s.name: r for s, r in zip(sound, regions, strict=True)})

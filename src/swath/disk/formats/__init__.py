@@ -1,0 +1,100 @@
+"""Foreign layouts of samples: one file each, all in one table.
+
+`FORMATS[name].read(path)` streams the samples of a layout, `FORMATS[name].write(samples, path)` makes one. A new format
+is one file with `found`, `read` and `fill`, and one line here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from swath.core.errors import ConfigError, DataError, did_you_mean
+from swath.disk.formats import folders, hdf5, lmdb, nnunet, patches_images, tfrecords, webdataset
+from swath.disk.formats.foreign import Facts, ForeignSample, ForeignSamples, fingerprint, with_legend
+from swath.disk.publish import publish
+
+__all__ = ["FORMATS", "Facts", "ForeignSample", "ForeignSamples", "Format", "format_of", "named_format"]
+Kept = Literal["names", "georeference", "masks"]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A layout: how it is recognised, read and filled, what it `keeps` beside pixels and labels, and its extra."""
+
+    found: Callable[[Path], bool]
+    read: Callable[[Path], ForeignSamples]
+    fill: Callable[[ForeignSamples, Path], None]
+    keeps: frozenset[Kept]
+    extra: str | None = None
+
+    def write(self, samples: ForeignSamples, path: str | Path) -> Path:
+        """The layout at `path`, read back and compared pixel by pixel before it appears under its name.
+
+        Raises DataError (write-unverified, or what the reader of `samples` raises), ResourceError, and ConfigError
+        (extra-missing) where a package is not installed.
+        """
+        samples = with_legend(samples)
+        written = _Sum()
+
+        def counted() -> Iterator[ForeignSample]:
+            written.count = written.total = 0  # a writer may pass over the samples more than once
+            for s in samples:
+                written.add(s, samples.facts.ignore)
+                yield s
+
+        def verify(part: Path) -> None:
+            back, seen = self.read(part), _Sum()
+            for s in back:
+                seen.add(s, back.facts.ignore)
+            if seen != written:
+                raise DataError("write-unverified", path, "the samples read back differ from those written",
+                                "check the disk")  # fmt: skip
+
+        watched = replace(samples, stream=counted)
+        return publish(path, lambda part: self.fill(watched, part), verify=verify)
+
+
+@dataclass
+class _Sum:
+    """A checksum of samples in any order."""
+
+    count: int = 0
+    total: int = 0
+
+    def add(self, sample: ForeignSample, ignore: int | None) -> None:
+        self.count += 1
+        self.total += fingerprint(sample, ignore)
+
+
+_ALL: frozenset[Kept] = frozenset({"names", "georeference", "masks"})
+_PLACED: frozenset[Kept] = frozenset({"names", "georeference"})
+_NAMED: frozenset[Kept] = frozenset({"names"})
+
+FORMATS: dict[str, Format] = {
+    "folders": Format(folders.found, folders.read, folders.fill, _ALL),
+    "webdataset": Format(webdataset.found, webdataset.read, webdataset.fill, _ALL),
+    "hdf5": Format(hdf5.found, hdf5.read, hdf5.fill, _PLACED, "hdf5"),
+    "lmdb": Format(lmdb.found, lmdb.read, lmdb.fill, _NAMED, "lmdb"),
+    "tfrecords": Format(tfrecords.found, tfrecords.read, tfrecords.fill, _ALL),
+    "patches-images": Format(patches_images.found, patches_images.read, patches_images.fill, frozenset()),
+    "nnunet": Format(nnunet.found, nnunet.read, nnunet.fill, _PLACED),
+}
+
+
+def named_format(name: str) -> Format:
+    """The format of a name. Raises ConfigError (format-unknown) with the closest name."""
+    if name not in FORMATS:
+        raise ConfigError("format-unknown", "convert", f"no format '{name}'", did_you_mean(name, [*FORMATS, "store"]))
+    return FORMATS[name]
+
+
+def format_of(path: Path) -> str:
+    """The name of the format that a path holds. Raises DataError where it is none or could be several."""
+    hits = [name for name, f in FORMATS.items() if f.found(path)]
+    if len(hits) == 1:
+        return hits[0]
+    what = f"could be {' or '.join(hits)}" if hits else "is no known layout of samples"
+    raise DataError("format-unclear", path, what, f"name its format: {', '.join(FORMATS)}")

@@ -1,0 +1,225 @@
+"""Samples on their way between Swath's store and a foreign layout: named arrays, streamed, with the facts about them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swath.core.bands import valid_pixels
+from swath.core.errors import ConfigError, DataError, SwathError
+from swath.core.grid import Grid
+from swath.core.legend import ClassEntry, Legend, palette
+from swath.core.splits import Split
+
+CARD = "swath.json"  # beside every layout that Swath writes; other readers pass it over
+SPLIT_OF: dict[str, Split] = {
+    "trn": "trn", "train": "trn", "training": "trn", "val": "val", "valid": "val", "validation": "val",
+    "tst": "tst", "test": "tst", "testing": "tst",
+}  # fmt: skip
+_DTYPE = re.compile(r"^[<>|=]?[buif][1248]$")
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+
+
+@dataclass(frozen=True, eq=False)
+class ForeignSample:
+    """One sample: raw `image` (C, H, W), class ids `labels` (H, W) of an integer type, `valid` (H, W) bool, `grid`.
+
+    `valid` None stands for: every finite pixel. `grid` None: no georeference. A `name` that ends in `_i{row}_j{column}`
+    says where in its scene the sample lies.
+    """
+
+    name: str
+    split: Split
+    image: NDArray[Any]
+    labels: NDArray[Any]
+    valid: NDArray[np.bool_] | None = None
+    grid: Grid | None = None
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """True (H, W) where the pixels count."""
+        return finite(self.image) if self.valid is None else self.valid
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What holds for all samples: band names, dtype of the image, class table and the label value that never counts."""
+
+    bands: tuple[str, ...]
+    dtype: str
+    legend: Legend | None = None
+    ignore: int | None = None
+
+
+@dataclass(frozen=True)
+class ForeignSamples:
+    """Samples that are read anew each time they are iterated over, one at a time; `notes` say what a reader assumed."""
+
+    source: Path
+    facts: Facts
+    stream: Callable[[], Iterator[ForeignSample]]
+    notes: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[ForeignSample]:
+        """The samples, each checked against the facts. Raises DataError naming source and sample."""
+        for sample in self.stream():
+            fault = _fault(sample, self.facts)
+            if fault:
+                raise malformed(self.source, f"sample {sample.name}: {fault}")
+            yield sample
+
+
+def malformed(where: object, message: str, fix: str = "replace it with a whole copy, or correct it") -> DataError:
+    """The error for input that does not follow its format."""
+    return DataError("format-malformed", where, message, fix)
+
+
+def finite(image: NDArray[Any]) -> NDArray[np.bool_]:
+    """True (H, W) where every band of `image` (C, H, W) is finite."""
+    return valid_pixels(image, "none", None)
+
+
+def band_names(count: int) -> tuple[str, ...]:
+    """`b1`, `b2`, ...: the names of bands that have none."""
+    return tuple(f"b{i}" for i in range(1, count + 1))
+
+
+def read_dtype(text: str, where: object) -> np.dtype[Any]:
+    """The number type of a text from a file, such as `<u2`. Raises DataError for anything but plain numbers."""
+    if not _DTYPE.match(text):
+        raise malformed(where, f"'{text[:40]}' is no type of numbers")
+    return np.dtype(text)
+
+
+def safe_stem(name: str) -> str:
+    """The name as a file's stem: itself where it can be one, else with `_` for other signs; long ones end in a hash."""
+    stem = _UNSAFE.sub("_", name).lstrip(".") or "_"
+    return stem if len(stem) <= 180 else f"{stem[:160]}_{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+
+
+class Stems:
+    """File stems that are unique, case aside."""
+
+    def __init__(self) -> None:
+        self._seen: set[tuple[str, str]] = set()
+
+    def of(self, sample: ForeignSample, within: str | None = None) -> str:
+        """A stem for the sample that no earlier one has within its split (or within `within`)."""
+        stem, n, group = safe_stem(sample.name), 2, sample.split if within is None else within
+        found = stem
+        while (group, found.lower()) in self._seen:
+            found, n = f"{stem}_{n}", n + 1
+        self._seen.add((group, found.lower()))
+        return found
+
+
+def fingerprint(sample: ForeignSample, ignore: int | None) -> int:
+    """A checksum of pixels and labels, the same whatever types the labels and their ignore value have."""
+    labels = sample.labels.astype(np.int64)
+    if ignore is not None:
+        labels[sample.labels == ignore] = -1
+    image = np.ascontiguousarray(sample.image)
+    return zlib.crc32(labels.tobytes(), zlib.crc32(image.tobytes()))
+
+
+def write_card(part: Path, facts: Facts, **more: Any) -> None:
+    """Writes bands, class table and ignore value beside a foreign layout."""
+    legend = facts.legend.as_dict() if facts.legend else None
+    value = {"swath": "samples", "bands": list(facts.bands), "dtype": facts.dtype, "ignore": facts.ignore,
+             "legend": legend, **more}  # fmt: skip
+    (part / CARD).write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_card(root: Path) -> tuple[Facts | None, dict[str, Any]]:
+    """The facts that Swath wrote beside a layout, and the whole card; (None, {}) for a layout by others."""
+    file = root / CARD
+    if not file.exists():
+        return None, {}
+    value = read_json(file)
+    try:
+        legend = Legend.from_dict(value["legend"]) if value["legend"] else None
+        ignore = None if value["ignore"] is None else int(value["ignore"])
+        return Facts(tuple(map(str, value["bands"])), str(value["dtype"]), legend, ignore), value
+    except (KeyError, TypeError, AttributeError, SwathError) as e:
+        raise malformed(file, f"is no card of samples ({e!r})") from e
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """A JSON file's object. Raises DataError."""
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as e:
+        raise malformed(file, f"cannot be read as JSON ({e})") from e
+    if not isinstance(value, dict):
+        raise malformed(file, "holds no JSON object")
+    return value
+
+
+def grid_of(value: Any, where: object) -> Grid | None:
+    """The grid of a JSON value. Raises DataError."""
+    if value is None:
+        return None
+    try:
+        return Grid.from_dict(value)
+    except (KeyError, TypeError, ValueError) as e:
+        raise malformed(where, f"holds no grid ({e!r})") from e
+
+
+def with_legend(samples: ForeignSamples, legend: Legend | None = None) -> ForeignSamples:
+    """The same samples with a class table; their labels are its ids, and its nodata value where none counts.
+
+    Without `legend` it is the one that the source states, else a class for every value found (one pass over them).
+    Raises DataError (class-unknown) listing the label values that no class stands for.
+    """
+    facts = samples.facts
+    if legend is None and facts.legend is not None and facts.ignore == facts.legend.nodata:
+        return samples
+    table = legend or facts.legend or found_legend(samples)
+
+    def stream() -> Iterator[ForeignSample]:
+        for s in samples:
+            indices = np.full(s.labels.shape, table.ignore, table.index_dtype)
+            counts = np.ones(s.labels.shape, bool) if facts.ignore is None else s.labels != facts.ignore
+            indices[counts] = table.from_values(s.labels[counts], f"{samples.source} sample {s.name}")
+            yield replace(s, labels=table.to_ids(indices))
+
+    return replace(samples, facts=replace(facts, legend=table, ignore=table.nodata), stream=stream)
+
+
+def found_legend(samples: ForeignSamples) -> Legend:
+    """A class for every label value found; 0 is the background."""
+    found: set[int] = set()
+    for s in samples:
+        found |= set(np.unique(s.labels).tolist())
+    ids = sorted((found | {0}) - {samples.facts.ignore})
+    if ids[0] < 0 or ids[-1] > 65534 or len(ids) < 2:
+        raise ConfigError("classes-unclear", samples.source, f"the label values {ids[:8]} make no class table",
+                          "say which values are classes and which are ignored: a legend")  # fmt: skip
+    colours = palette(len(ids))
+    return Legend(tuple(
+        ClassEntry(i, f"class {i}" if i else "background", colours[n] if i else "#000000") for n, i in enumerate(ids)
+    ))  # fmt: skip
+
+
+def _fault(sample: ForeignSample, facts: Facts) -> str | None:
+    image, labels = sample.image, sample.labels
+    if image.ndim != 3 or len(image) != len(facts.bands):
+        return f"image of shape {image.shape}, not {len(facts.bands)} bands"
+    if image.dtype.name != facts.dtype:
+        return f"pixels are {image.dtype.name}, those before are {facts.dtype}"
+    if labels.shape != image.shape[1:]:
+        return f"labels of shape {labels.shape}, image of {image.shape[1:]}"
+    if labels.dtype.kind not in "iu":
+        return f"labels are {labels.dtype.name}, no whole numbers"
+    if sample.valid is not None and sample.valid.shape != labels.shape:
+        return f"mask of shape {sample.valid.shape}, image of {labels.shape}"
+    return "an empty image" if not labels.size else None

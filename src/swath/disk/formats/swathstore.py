@@ -1,0 +1,258 @@
+"""Swath's own sample store as a format among others: its samples streamed out, and a store made of streamed samples."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from affine import Affine
+from numpy.typing import NDArray
+
+from swath.core.bands import Bands
+from swath.core.errors import DataError
+from swath.core.grid import Grid
+from swath.core.legend import Legend
+from swath.core.splits import SPLITS
+from swath.core.statistics import BandStatistics
+from swath.core.windows import Window
+from swath.disk.formats.foreign import Facts, ForeignSample, ForeignSamples, fingerprint, with_legend
+from swath.disk.geopackage import forget_clock
+from swath.disk.publish import make_directory, require_space, sweep
+from swath.disk.recordspool import RecordSpool
+from swath.disk.samples import Place, Sample, class_counts
+from swath.disk.schema import Schema
+from swath.disk.store import StoreSamples, publish_store, read_card
+
+_PLACED = re.compile(r"^(?P<scene>.+)_i(?P<row>\d{1,9})_j(?P<col>\d{1,9})(?:_\d+)?$")
+_STATISTICS_PIXELS = 2_000_000
+
+
+def read_store(path: Path) -> ForeignSamples:
+    """The samples of a store; labels are class ids. Raises DataError (store-missing, store-version, store-corrupt)."""
+    card = read_card(path)
+    legend = Legend.from_dict(card["legend"])
+    grids = [Grid.from_dict(g) if g else None for g in card["grids"]]
+
+    def stream() -> Iterator[ForeignSample]:
+        seen: Counter[str] = Counter()
+        for split in SPLITS:
+            samples = StoreSamples(path, split)
+            for i, place in enumerate(samples.places):
+                found, grid = samples.read(i), grids[place.scene]
+                name = f"{card['scenes'][place.scene]}_i{place.read.row}_j{place.read.col}"
+                seen[name] += 1
+                yield ForeignSample(
+                    name if seen[name] == 1 else f"{name}_{seen[name]}", split, found.image,
+                    legend.to_ids(found.labels), found.valid,
+                    None if grid is None or _nowhere(grid) else grid.window(place.read),
+                )  # fmt: skip
+
+    facts = Facts(tuple(card["bands"]["names"]), np.dtype(card["schema"]["dtype"]).name, legend, legend.nodata)
+    return ForeignSamples(path, facts, stream)
+
+
+@dataclass
+class Survey:
+    """What a first pass over samples tells: their places and scenes, the statistics of trn, and a hash of the content."""
+
+    facts: Facts
+    places: list[Place] = field(default_factory=list)
+    scenes: dict[str, Grid | None] = field(default_factory=dict)
+    numbers: dict[str, int] = field(default_factory=dict)
+    statistics: BandStatistics | None = None
+    side: int = 0
+    digest: Any = field(default_factory=hashlib.sha256)
+    pending: list[NDArray[Any]] = field(default_factory=list)
+
+    def add(self, sample: ForeignSample) -> str | None:
+        """Takes a sample in; what is wrong with its size, or None."""
+        height, width = sample.labels.shape
+        self.side = self.side or height
+        if (height, width) != (self.side, self.side):
+            return f"{sample.name} is {width} x {height} pixels"
+        name, window = self._scene(sample)
+        number = self.numbers.setdefault(name, len(self.numbers))
+        self.places.append(Place(number, sample.split, window, window))
+        print_ = fingerprint(sample, self.facts.ignore)
+        self.digest.update(f"{sample.name} {sample.split} {print_} {sample.mask.tobytes()!r}".encode())
+        if sample.split == "trn":
+            self.pending.append(sample.image[:, sample.mask])
+            if sum(p.shape[1] for p in self.pending) > _STATISTICS_PIXELS:
+                self.fit()
+        return None
+
+    def fit(self) -> BandStatistics:
+        """The statistics of the training pixels so far."""
+        total = self.statistics or BandStatistics.empty(len(self.facts.bands), self.facts.dtype)
+        if self.pending:
+            total = total + BandStatistics.of(np.concatenate(self.pending, axis=1)[:, None])
+        self.statistics, self.pending = total, []
+        return total
+
+    def _scene(self, sample: ForeignSample) -> tuple[str, Window]:
+        """The scene and window that the sample's name tells; a scene of its own where names and grids disagree."""
+        name, grid, window = scene_place(sample)
+        known = self.scenes.get(name, grid)
+        if name != sample.name and _agree(known, grid):
+            self.scenes[name] = _joined(known, grid)
+            return name, window
+        name, n = sample.name, 2
+        while name in self.scenes:
+            name, n = f"{sample.name} ({n})", n + 1
+        self.scenes[name] = sample.grid
+        return name, Window(0, 0, *sample.labels.shape)
+
+
+def scene_place(sample: ForeignSample) -> tuple[str, Grid | None, Window]:
+    """(scene, its grid as far as the sample shows it, window in it) by the sample's name; else the sample is its scene."""
+    height, width = sample.labels.shape
+    found = _PLACED.match(sample.name)
+    if not found:
+        return sample.name, sample.grid, Window(0, 0, height, width)
+    window = Window(int(found["row"]), int(found["col"]), height, width)
+    return found["scene"], _scene_grid(sample.grid, window), window
+
+
+def store_from_samples(samples: ForeignSamples, directory: Path) -> dict[str, Any]:
+    """The card of the store made of the samples, which is built as `swath sample` builds it.
+
+    All samples must be squares of one size; the scaling is fitted on the pixels of `trn`. Raises DataError
+    (samples-size, samples-none, class-unknown).
+    """
+    samples = with_legend(samples)
+    legend, survey = samples.facts.legend, surveyed(samples)
+    assert legend is not None
+    statistics = survey.fit()
+    if statistics.count == 0:
+        raise DataError("samples-none", samples.source, "holds no training pixel: the scaling cannot be fitted",
+                        "mark some samples as trn")  # fmt: skip
+    bands = _fitted(samples.facts, statistics)
+    schema = Schema(len(bands), samples.facts.dtype, survey.side, np.dtype(legend.index_dtype).name, len(legend))
+    make_directory(directory)
+    sweep(directory)
+    require_space(directory / "records.bin", len(survey.places) * schema.record_bytes)
+    grids = [g or Grid(None, Affine.identity(), survey.side, survey.side) for g in survey.scenes.values()]
+    print_ = survey.digest.hexdigest()[:16]
+    spool = RecordSpool(directory, schema, survey.places, print_)
+    try:
+        for number, s in enumerate(samples):
+            if number >= spool.decided:
+                record = _record(s, legend)
+                spool.keep(record, class_counts(record.labels, legend))
+        card = {
+            "fingerprint": print_,
+            "legend": legend.as_dict(),
+            "bands": bands.as_dict(),
+            "scene_scaling": [[list(bands.gain), list(bands.offset)] for _ in grids],
+            "statistics": statistics.as_dict(),
+            "scenes": list(survey.scenes),
+            "grids": [g.as_dict() for g in grids],
+            "dropped": {},
+            "splits": _split_counts(spool.index(), legend.names),
+            "events": {},
+        }
+        publish_store(directory, spool, card, lambda index, part: _footprints(index, card, part))
+    except BaseException as e:
+        spool.close(remove=isinstance(e, DataError))
+        raise
+    spool.close(remove=True)
+    return card
+
+
+def surveyed(samples: ForeignSamples) -> Survey:
+    """The first pass. Raises DataError listing the samples whose size is not that of the first one."""
+    survey, odd = Survey(samples.facts), []
+    for s in samples:
+        fault = survey.add(s)
+        if fault:
+            odd.append(fault)
+    if odd:
+        raise DataError("samples-size", samples.source, f"samples must be {survey.side} x {survey.side} pixels: "
+                        f"{'; '.join(odd[:5])}{f' and {len(odd) - 5} more' if len(odd) > 5 else ''}",
+                        "list the rasters in a manifest and cut them: swath sample CONFIG")  # fmt: skip
+    if not survey.places:
+        raise DataError("samples-none", samples.source, "holds no sample", "name another source")
+    return survey
+
+
+def _record(sample: ForeignSample, legend: Legend) -> Sample:
+    valid = sample.mask
+    labels = np.full(sample.labels.shape, legend.ignore, legend.index_dtype)
+    for index, value in enumerate(legend.ids):
+        labels[(sample.labels == value) & valid] = index
+    return Sample(sample.image, labels, valid)
+
+
+def _fitted(facts: Facts, statistics: BandStatistics) -> Bands:
+    n = len(facts.bands)
+    return Bands(tuple(range(1, n + 1)), facts.bands, (1.0,) * n, (0.0,) * n).fitted(statistics)
+
+
+def _split_counts(index: NDArray[Any], names: tuple[str, ...]) -> dict[str, Any]:
+    found = {}
+    for n, split in enumerate(SPLITS):
+        rows = index[index["split"] == n]
+        pixels, total = rows["counts"].sum(0).tolist(), int(rows["counts"].sum())
+        classes = {c: {"pixels": p, "share": p / total if total else None} for c, p in zip(names, pixels, strict=True)}
+        found[split] = {"samples": len(rows), "classes": classes}
+    return found
+
+
+def _footprints(index: NDArray[Any], card: dict[str, Any], part: Path) -> None:
+    """Writes the samples' outlines: one layer per coordinate system, as `swath sample` does."""
+    from pyogrio.raw import write
+
+    grids = [Grid.from_dict(g) for g in card["grids"]]
+    names = [c["name"] for c in card["legend"]["classes"]]
+    for n, crs in enumerate(dict.fromkeys(g.crs for g in grids)):
+        rows = [r for r in index if grids[r["scene"]].crs == crs]
+        columns = {
+            "scene": np.array([card["scenes"][r["scene"]] for r in rows], object),
+            "split": np.array([SPLITS[r["split"]] for r in rows], object),
+            **{f"pixels_{c}": np.array([int(r["counts"][i]) for r in rows], np.int64) for i, c in enumerate(names)},
+        }
+        outlines = np.array([shapely.to_wkb(_outline(grids[r["scene"]], r["read"])) for r in rows], object)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="'crs' was not provided")  # pixels without georeference
+            write(str(part), geometry=outlines, field_data=list(columns.values()), fields=list(columns), crs=crs,
+                  geometry_type="Polygon", driver="GPKG", layer="samples" if n == 0 else f"samples_{n + 1}",
+                  append=n > 0)  # fmt: skip
+    forget_clock(part)
+
+
+def _outline(grid: Grid, box: NDArray[np.int64]) -> shapely.Polygon:
+    row, col, height, width = box.tolist()
+    corners = [(col, row), (col + width, row), (col + width, row + height), (col, row + height)]
+    return shapely.Polygon([grid.transform @ c for c in corners])
+
+
+def _nowhere(grid: Grid) -> bool:
+    return grid.crs is None and grid.transform == Affine.identity()
+
+
+def _scene_grid(grid: Grid | None, window: Window) -> Grid | None:
+    """The grid of the scene, as far as the window shows it."""
+    if grid is None:
+        return None
+    return Grid(grid.crs, grid.transform @ Affine.translation(-window.col, -window.row), window.row_end, window.col_end)
+
+
+def _agree(known: Grid | None, other: Grid | None) -> bool:
+    if known is None or other is None:
+        return known is other
+    apart = [abs(a - b) for a, b in zip(known.transform, other.transform, strict=True)]
+    return known.crs == other.crs and max(apart) < 1e-3 * min(known.pixel_size)
+
+
+def _joined(known: Grid | None, other: Grid | None) -> Grid | None:
+    if known is None or other is None:
+        return known
+    return Grid(known.crs, known.transform, max(known.height, other.height), max(known.width, other.width))

@@ -1,0 +1,140 @@
+"""The result of `swath mask` is a class raster of every image: its labels burnt on its own grid."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from swath.config import LabelsSpec
+from swath.core.errors import DataError
+from swath.core.events import Events
+from swath.core.legend import Legend
+from swath.core.windows import grid_windows
+from swath.disk.burn import NULLS, burnt_polygons, count_nulls, label_files, label_scenes, open_burnt
+from swath.disk.geotiff import BLOCK, Block, Header, publish_geotiff, require_free
+from swath.disk.labels import Labels
+from swath.disk.maps import PREFIX
+from swath.disk.publish import make_directory, sweep
+from swath.disk.raster import raster_info
+from swath.disk.samples import class_counts
+from swath.disk.scenes import Scene
+from swath.messages import warn
+from swath.progress import Progress
+
+
+def mask(
+    images: Sequence[str | Path] | str | Path,
+    labels: Sequence[str | Path] | str | Path | None,
+    out: str | Path,
+    *,
+    legend: Legend,
+    labels_spec: LabelsSpec | None = None,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """The masks of images: `masks` [{input, mask, polygons, classes {name: pixels}, ignored}], `events`, `out`.
+
+    `images`: files, folders, globs, manifests; `labels`: a raster, or vectors (a file, a folder, a glob, several:
+    their union), or None where manifests name them. A mask has the image's grid and stem; its pixels (uint8 or uint16)
+    are class ids, and nodata, which is never a class, where labels are ignored. It carries a colour table and its
+    legend. What the image shows is not looked at: a black pixel in a polygon is of its class.
+
+    Raises DataError for labels that cannot be used (after all good images are done), ResourceError for files in the
+    way.
+    """
+    started = time.monotonic()
+    folder, events, spec = Path(out).absolute(), Events(), labels_spec or LabelsSpec()
+    files = label_files(labels)
+    scenes = label_scenes([images] if isinstance(images, str | Path) else images, files)
+    targets = _targets(scenes, folder)
+    require_free(targets, [p for s in scenes for p in (s.image, s.labels) if p is not None], overwrite=overwrite)
+    make_directory(folder)
+    sweep(folder)
+    done: list[dict[str, Any]] = []
+    failures: list[DataError] = []
+    for scene, target in zip(scenes, targets, strict=True):
+        try:
+            done.append(_mask_one(scene, files, target, legend, spec, events, alone=len(scenes) == 1))
+        except DataError as e:
+            if len(scenes) == 1:
+                raise
+            failures.append(e)
+            warn(f"{scene.image}: {e.line()}")
+    if failures:
+        first = failures[0]
+        raise DataError(first.code, first.where, f"{first.message} ({len(failures)} of {len(scenes)} images failed)",
+                        first.fix)  # fmt: skip
+    return {
+        "out": str(folder),
+        "masks": done,
+        "nodata": legend.nodata,
+        "events": _all_events(events, scenes, files, spec),
+        "seconds": round(time.monotonic() - started, 3),
+    }
+
+
+def _targets(scenes: Sequence[Scene], folder: Path) -> list[Path]:
+    targets = [folder / f"{s.image.stem}.tif" for s in scenes]
+    owner: dict[Path, Path] = {}
+    for scene, target in zip(scenes, targets, strict=True):
+        other = owner.setdefault(target, scene.image)
+        if other != scene.image:
+            raise DataError("mask-names", scene.image, f"its mask and that of {other} would both be {target.name}",
+                            "mask them into different folders")  # fmt: skip
+    return targets
+
+
+def _mask_one(
+    scene: Scene, files: Sequence[Path], target: Path, legend: Legend, spec: LabelsSpec, events: Events, *, alone: bool
+) -> dict[str, Any]:
+    grid = raster_info(scene.image).grid
+    found = open_burnt(scene, files, grid, legend, spec, events, alone=alone)
+    pixels = np.zeros(len(legend), np.int64)
+
+    def blocks() -> Iterator[Block]:
+        with Progress(f"mask {scene.name}", grid.height * grid.width, "pixels") as bar:
+            for window in grid_windows(*grid.shape, 2 * BLOCK, 2 * BLOCK, "keep"):
+                indices = found.read(window)
+                pixels[:] += class_counts(indices, legend)
+                yield window, legend.to_ids(indices)[None], None
+                bar.advance(window.area)
+
+    dtype = np.dtype(legend.map_dtype).name
+    publish_geotiff(target, _header(legend, Header(grid, 1, dtype, legend.nodata)), blocks)
+    return {
+        "input": str(scene.image.absolute()),
+        "mask": str(target),
+        "polygons": _polygons(found),
+        "classes": dict(zip(legend.names, pixels.tolist(), strict=True)),
+        "ignored": grid.height * grid.width - int(pixels.sum()),
+    }
+
+
+def _header(legend: Legend, plain: Header) -> Header:
+    assert legend.nodata not in legend.ids
+    return Header(
+        plain.grid, 1, plain.dtype, plain.nodata,
+        names=("class",),
+        colours={c.id: (*c.rgb, 255) for c in legend.classes} | {legend.nodata: (0, 0, 0, 0)},
+        tags={f"{PREFIX}LEGEND": json.dumps(legend.as_dict())},
+        band_tags=({f"CLASS_{c.id}": c.name for c in legend.classes},),
+    )  # fmt: skip
+
+
+def _polygons(labels: Labels) -> int | None:
+    """How many polygons near the image are burnt; None where the labels are a raster."""
+    vectors = burnt_polygons(labels)
+    return sum(len(v.geometry) for v in vectors) if vectors else None
+
+
+def _all_events(events: Events, scenes: Sequence[Scene], files: Sequence[Path], spec: LabelsSpec) -> dict[str, int]:
+    """What happened; null geometries are counted once per file, not once per image."""
+    nulls = Events()
+    named = list(files) or [s.labels for s in scenes if s.labels is not None]
+    layers = [spec.layer] * len(files) or [s.layer or spec.layer for s in scenes if s.labels is not None]
+    count_nulls(named, layers, nulls)
+    return {**{k: n for k, n in events.as_dict().items() if k != NULLS}, **nulls.as_dict()}

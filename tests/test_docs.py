@@ -1,0 +1,177 @@
+"""The docs name everything that there is, their links lead somewhere, and what they show is true."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import swath
+from swath.cli import VERBS, main, parser
+from swath.config import Config, Spec, build_config
+from swath.core.blend import BLENDS
+from swath.core.errors import ConfigError, DataError, QualityError, ResourceError, SwathError
+from swath.nets.losses import LOSSES
+from swath.nets.optimisers import OPTIMISERS, SCHEDULES
+from swath.nets.zoo import ZOO
+from swath.yamltext import parse_yaml
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(p for p in DOCS.rglob("*.md") if "decisions" not in p.parts and p.name != "design.md")]
+NAMES = [str(p.relative_to(ROOT)) for p in PAGES]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(language: str) -> Iterator[tuple[str, str]]:
+    """(page:number, text) of every fenced block of a language."""
+    for page, name in zip(PAGES, NAMES, strict=True):
+        for n, (kind, text) in enumerate(FENCE.findall(page.read_text())):
+            if kind == language:
+                yield f"{name}:{n}", text
+
+
+def commands() -> list[tuple[str, str]]:
+    """(page, command) of every line that shows a call of swath."""
+    found = []
+    for page, name in zip(PAGES, NAMES, strict=True):
+        for line in page.read_text().splitlines():
+            shown = re.match(r"^(?:\$ |    )(swath [a-z][^#>]*)", line)
+            if shown and not re.search(r"[A-Z]{3}", shown[1]):
+                found.append((name, shown[1].strip()))
+    return found
+
+
+def keys(spec: type[Spec], prefix: str = "") -> Iterator[str]:
+    for name, field in spec.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Spec):
+            yield from keys(field.annotation, f"{prefix}{name}.")
+        elif name != "table":
+            yield f"{prefix}{name}"
+
+
+def slug(heading: str) -> str:
+    return re.sub(r"[^a-z0-9 -]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def generator() -> Any:
+    spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_config_page_is_that_of_the_specs() -> None:
+    assert (DOCS / "config.md").read_text() == generator().config_page(), "run: python docs/generate.py"
+
+
+def test_every_key_has_its_row() -> None:
+    page = (DOCS / "config.md").read_text()
+    found = list(keys(Config))
+    assert len(found) > 80
+    missing = [key for key in found if f"| `{key}` |" not in page]
+    assert missing == []
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_every_verb_has_a_page_that_begins_with_its_result(name: str) -> None:
+    text = (DOCS / "verbs" / f"{name}.md").read_text()
+    assert text.startswith(f"# swath {name}\n\nThe result of `swath {name}` ")
+    assert f"$ swath {name} " in text
+    for index, link in ((DOCS / "index.md", "verbs"), (ROOT / "README.md", "docs/verbs")):
+        assert f"[`{name}`]({link}/{name}.md) | {VERBS[name].result} |" in index.read_text()
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_every_option_of_a_verb_is_on_its_page(name: str) -> None:
+    text = (DOCS / "verbs" / f"{name}.md").read_text()
+    everywhere = {"--help", "--json", "--quiet", "--debug"}
+    options = {o for a in parser(name)._actions for o in a.option_strings if o.startswith("--")} - everywhere
+    assert [o for o in options if o not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("page", "table"),
+    [("models.md", ZOO), ("training.md", LOSSES), ("training.md", OPTIMISERS), ("training.md", SCHEDULES), ("exactness.md", BLENDS)],
+)
+def test_every_name_of_a_table_is_told(page: str, table: dict[str, object]) -> None:
+    text = (DOCS / page).read_text()
+    assert [name for name in table if f"| `{name}` |" not in text] == []
+
+
+def test_the_exit_codes_are_those_of_the_errors() -> None:
+    text = (DOCS / "errors.md").read_text()
+    for error in (SwathError, ConfigError, DataError, QualityError, ResourceError):
+        assert f"| {error.exit_code} | `{error.__name__}` |" in text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_links_lead_somewhere(page: Path) -> None:
+    broken = []
+    for target in re.findall(r"\]\(([^)]+)\)", FENCE.sub("", page.read_text())):
+        path, _, anchor = target.partition("#")
+        if "://" in target:
+            continue
+        file = (page.parent / path) if path else page
+        if not file.exists() or (anchor and anchor not in {slug(h) for h in re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)}):
+            broken.append(target)
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_pages_name_no_machine(page: Path) -> None:
+    assert re.findall(r"/(?:tmp|root|work|home)/\S*|@@\w*", page.read_text()) == []
+
+
+@pytest.mark.parametrize(("page", "command"), commands())
+def test_shown_commands_are_understood(page: str, command: str) -> None:
+    name, *words = shlex.split(command)[1:]
+    settings = [w for w in words if re.match(r"^[a-z_]+(\.\w+)*=", w)]
+    parser(name).parse_args([w for w in words if w not in settings])
+    for text in settings:
+        build_config(parse_yaml("scenes: s.csv\nclasses: {1: roof}\ntrain: {steps: 1}", page), [text])
+
+
+@pytest.mark.parametrize(("where", "text"), list(blocks("yaml")))
+def test_shown_configs_are_valid(where: str, text: str) -> None:
+    head = "" if re.search(r"^scenes:", text, re.MULTILINE) else "scenes: scenes.csv\n"
+    head += "" if re.search(r"^classes:", text, re.MULTILINE) else "classes: {1: roof}\n"
+    assert len(build_config(parse_yaml(head + text, where)).legend()) >= 2
+
+
+@pytest.mark.parametrize(("where", "text"), [b for b in blocks("python") if "assert" in b[1]])
+def test_shown_python_runs(where: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(text, where, "exec"), {})
+
+
+def test_cheap_commands_of_the_readme_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    assert "swath run roofs.yaml" in capsys.readouterr().out
+    assert main(["schema"]) == 0
+    assert '"Swath config"' in capsys.readouterr().out
+
+
+def test_functions_are_shown_with_their_signatures() -> None:
+    text = (DOCS / "python.md").read_text()
+    for name in VERBS:
+        shown = re.search(rf"`swath\.{name}\((.*?)\)` \|", text)
+        assert shown is not None, name
+        told = [w.strip().partition("=")[0].lstrip("*") for w in re.sub(r"\([^)]*\)", "", shown[1]).split(",") if w.strip()]
+        code = getattr(swath, name).__code__
+        count = code.co_argcount + code.co_kwonlyargcount
+        own = [*code.co_varnames[:count], *(code.co_varnames[count : count + 1] if code.co_flags & 4 else [])]
+        assert sorted(told) == sorted(own), name
+
+
+def test_every_product_of_predict_is_told() -> None:
+    text = (DOCS / "verbs" / "predict.md").read_text()
+    for word in ("classes", "probabilities", "confidence"):
+        assert f"`{word}`" in text
