@@ -179,6 +179,13 @@ def test_scenes_of_different_light_are_scaled_one_by_one(own_town: Path) -> None
     town = load_project(own_town)
     assert fit_bands(town)[0].scope == "image"
     assert fit_bands(load_project(own_town, ["bands.scope=dataset"]))[0].scope == "dataset"
+    assert reasons(town)["bands.scope"][1].startswith("the scenes' means differ by ")
+
+
+def test_few_scenes_do_not_tell_how_they_differ(own_town: Path) -> None:
+    town = load_project(own_town)
+    assert fit_bands(town)[0].scope == "dataset"
+    assert reasons(town)["bands.scope"] == ("dataset", "2 training scenes: too few to tell how they differ")
 
 
 def test_class_pixels_count_every_label_once(project: Projects) -> None:

@@ -323,8 +323,10 @@ def _with_scope(project: Project, means: list[Any], total: BandStatistics) -> Ba
     bands = project.bands
     if project.config.bands.scope != "auto":
         return bands
-    between = np.std(means, axis=0) / np.maximum(total.std, 1e-12) if len(means) >= 8 else np.zeros(len(bands))
-    share = float(np.median(between))
+    if len(means) < 8:
+        project._decided("bands.scope", "dataset", f"{len(means)} training scenes: too few to tell how they differ")
+        return replace(bands, scope="dataset")
+    share = float(np.median(np.std(means, axis=0) / np.maximum(total.std, 1e-12)))
     scope: Scope = "image" if share > 0.5 else "dataset"
     project._decided("bands.scope", scope, f"the scenes' means differ by {share:.2f} standard deviations")
     return replace(bands, scope=scope)
