@@ -300,7 +300,7 @@ def test_a_big_raster_with_labels_is_checked_in_seconds(site: Site, tmp_path: Pa
                 )
     site.rows["big"] = {"image": "big.tif", "labels": "big_mask.tif", "split": "val"}
     config = site.config()
-    started = time.monotonic()
+    started = time.process_time()
     result = check_project(config)
-    assert time.monotonic() - started < 6  # under 3 on a free core
+    assert time.process_time() - started < 3
     assert sum(c["pixels"] for c in result["classes"]["val"].values()) == side**2 + SIDE**2

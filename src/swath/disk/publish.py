@@ -44,7 +44,7 @@ def publish(
     Raises ResourceError where the disk is full, the quota met or the directory not writable.
     """
     path = Path(path)
-    with _resources_explained(path, expected_bytes):
+    with resources_explained(path, expected_bytes):
         path.parent.mkdir(parents=True, exist_ok=True)
         require_space(path, expected_bytes)
         part = part_name(path)
@@ -139,7 +139,7 @@ def make_directory(path: str | Path) -> Path:
     blocking = next((p for p in (path, *path.parents) if p.exists() and not p.is_dir()), None)
     if blocking is not None:
         raise ResourceError("out-file", blocking, "is a file, no directory", "name another output directory")
-    with _resources_explained(path, 0):
+    with resources_explained(path, 0):
         path.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -204,7 +204,7 @@ def _remove(part: Path) -> None:
 
 
 @contextmanager
-def _resources_explained(path: Path, needed: int) -> Iterator[None]:
+def resources_explained(path: Path, needed: int) -> Iterator[None]:
     """Operating-system failures of writing, told as a ResourceError with the path, the needed and the free space."""
     try:
         yield

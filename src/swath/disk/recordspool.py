@@ -13,6 +13,7 @@ import json
 import os
 import zlib
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from swath.core.errors import ResourceError
 from swath.core.splits import SPLITS
 from swath.core.windows import Window
+from swath.disk.publish import resources_explained
 from swath.disk.samples import Place, Sample
 from swath.disk.schema import Schema
 
@@ -52,8 +54,9 @@ class RecordSpool:
     def keep(self, sample: Sample, counts: NDArray[np.int64]) -> None:
         """Stores the sample of the next place."""
         packed = self.schema.pack(sample)
-        self.records.write(packed)
-        self.records.flush()
+        with resources_explained(self.records_path, len(packed)):
+            self.records.write(packed)
+            self.records.flush()
         self._note({"counts": counts.tolist(), "crc": zlib.crc32(packed)})
 
     def drop(self, reason: str) -> None:
@@ -74,12 +77,14 @@ class RecordSpool:
         if remove:
             self.journal_path.unlink(missing_ok=True)
             self.records_path.unlink(missing_ok=True)
-        self.records.close()
-        self.journal.close()
+        for file in (self.records, self.journal):
+            with suppress(OSError):  # a full disk refuses what is still in the buffer; it is torn like any other
+                file.close()
 
     def _note(self, entry: dict[str, Any]) -> None:
-        self.journal.write(json.dumps(entry).encode() + b"\n")
-        self.journal.flush()
+        with resources_explained(self.journal_path, 0):
+            self.journal.write(json.dumps(entry).encode() + b"\n")
+            self.journal.flush()
         self._count(entry)
 
     def _count(self, entry: dict[str, Any]) -> None:

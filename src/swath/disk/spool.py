@@ -13,6 +13,7 @@ import json
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 
 from swath.core.errors import ResourceError
 from swath.core.windows import Window
+from swath.disk.publish import resources_explained
 
 _HEADER = struct.Struct("<4s4qQI")  # magic, row, col, height, width, bytes, crc
 _MAGIC = b"rows"
@@ -65,10 +67,11 @@ class Spool:
         data = np.ascontiguousarray(pixels, self.dtype).tobytes()
         crc = zlib.crc32(data)
         header = _HEADER.pack(_MAGIC, window.row, window.col, window.height, window.width, len(data), crc)
-        self.file.write(header)
-        position = self.file.tell()
-        self.file.write(data)
-        self.file.flush()
+        with resources_explained(self.path, len(data)):
+            self.file.write(header)
+            position = self.file.tell()
+            self.file.write(data)
+            self.file.flush()
         self.chunks.append(Chunk(window, position, len(data), crc))
 
     def cut(self, stops: dict[int, int]) -> None:
@@ -90,7 +93,8 @@ class Spool:
         """Gives the file back, and removes it."""
         if remove:
             self.path.unlink(missing_ok=True)
-        self.file.close()
+        with suppress(OSError):  # a full disk refuses what is still in the buffer; it is a torn chunk like any other
+            self.file.close()
 
     def _begin(self, key: str) -> None:
         self.file.seek(0)

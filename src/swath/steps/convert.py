@@ -15,7 +15,7 @@ import numpy as np
 from swath.core.errors import DataError, ResourceError
 from swath.core.legend import Legend
 from swath.core.splits import SPLITS
-from swath.disk.formats import Format, ForeignSample, ForeignSamples, format_of, named_format
+from swath.disk.formats import ForeignSample, ForeignSamples, Format, format_of, named_format
 from swath.disk.formats.foreign import CARD, finite, safe_stem, with_legend
 from swath.disk.formats.swathstore import read_store, store_from_samples
 
@@ -44,7 +44,7 @@ def convert(
     target = None if to == STORE else named_format(to)
     kind = source_format or told_format(source)
     samples = with_legend(read_store(source) if kind == STORE else named_format(kind).read(source), legend)
-    require_place(source, out, overwrite=overwrite)
+    require_place(source, out, to, overwrite=overwrite)
     seen: Counter[str] = Counter()
     watched = _watched(samples, seen)
     if target is None:
@@ -75,14 +75,17 @@ def told_format(source: Path) -> str:
     return format_of(source)
 
 
-def require_place(source: Path, out: Path, *, overwrite: bool) -> None:
+def require_place(source: Path, out: Path, to: str, *, overwrite: bool) -> None:
     """Nothing, or a ResourceError where `out` is taken: only samples made by Swath are ever replaced, and not silently."""
-    if out.resolve() == source.resolve() or source.resolve() in out.resolve().parents:
-        raise ResourceError("out-exists", out, "lies in the source", "name another place")
+    there, here = out.resolve(), source.resolve()
+    if there == here or here in there.parents or there in here.parents:
+        raise ResourceError("out-exists", out, "and the source lie in each other", "name another place")
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not _is_ours(out):
         raise ResourceError("out-exists", out, "is there and holds no samples made by Swath", "name another place")
+    if to == STORE and not (out / "records.bin").exists():
+        raise ResourceError("out-exists", out, "holds samples of another layout", "name another place")
     if not overwrite:
         raise ResourceError("out-exists", out, "holds samples already", "add --overwrite to replace them")
 

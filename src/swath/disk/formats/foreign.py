@@ -7,6 +7,7 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,15 @@ def finite(image: NDArray[Any]) -> NDArray[np.bool_]:
 def band_names(count: int) -> tuple[str, ...]:
     """`b1`, `b2`, ...: the names of bands that have none."""
     return tuple(f"b{i}" for i in range(1, count + 1))
+
+
+def first_facts(path: Path, stream: Callable[[], Iterator[ForeignSample]]) -> Facts:
+    """The facts that the first sample shows, for a layout without a card. Raises DataError where there is none."""
+    with closing(stream()) as samples:  # type: ignore[type-var]
+        first = next(samples, None)
+    if first is None:
+        raise malformed(path, "holds no sample")
+    return Facts(band_names(len(first.image)), first.image.dtype.name)
 
 
 def read_dtype(text: str, where: object) -> np.dtype[Any]:

@@ -32,7 +32,7 @@ def parse_literal(text: str) -> Any:
 class _Georeference(ast.NodeTransformer):
     """Turns the few calls that stand for a place on earth into dicts of their arguments."""
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802  the name that ast calls
+    def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         called = ast.unparse(node.func)
         if called == "Affine" and not node.keywords:
@@ -45,7 +45,7 @@ class _Georeference(ast.NodeTransformer):
                 return _dict("crs", ast.Dict(keys, [k.value for k in node.keywords]))
         return node
 
-    def visit_Name(self, node: ast.Name) -> ast.AST:  # noqa: N802
+    def visit_Name(self, node: ast.Name) -> ast.AST:
         return ast.Constant(_NAMES[node.id]) if node.id in _NAMES else node
 
 

@@ -22,10 +22,9 @@ from swath.core.errors import ConfigError
 from swath.core.splits import SPLITS, Split
 from swath.disk.formats.foreign import (
     SPLIT_OF,
-    Facts,
     ForeignSample,
     ForeignSamples,
-    band_names,
+    first_facts,
     malformed,
     read_card,
     read_dtype,
@@ -62,10 +61,7 @@ def read(path: Path) -> ForeignSamples:
                     name = text[0] or text[2]
                     yield _sample(str(names.get(f"{split}/{name}", name)), split, record, place)
 
-    first = next(stream(), None) if card is None else None
-    if card is None and first is None:
-        raise malformed(path, "its environments are empty")
-    facts = card or Facts(band_names(len(first.image)), first.image.dtype.name)  # type: ignore[union-attr]
+    facts = card or first_facts(path, stream)
     return ForeignSamples(path, facts, stream)
 
 

@@ -73,8 +73,6 @@ def fill(samples: ForeignSamples, part: Path) -> None:
     """Writes channels, labels, dataset.json, splits_final.json where there is a validation, and the card."""
     facts, legend = samples.facts, samples.facts.legend
     assert legend is not None  # Format.write sees to it
-    if legend.background not in (None, 0):
-        raise DataError("format-range", samples.source, "class 0 is not the first class", "put it first in the legend")
     part.mkdir()
     for name in ("imagesTr", "labelsTr"):
         (part / name).mkdir()
@@ -88,8 +86,8 @@ def fill(samples: ForeignSamples, part: Path) -> None:
         write_raster(part / f"labels{end}" / f"{case}.tif", _forth(s.labels, legend)[None], s.grid)
         if s.split != "tst":
             folds["val" if s.split == "val" else "train"].append(case)
-    names = {**{c.name: i for i, c in enumerate(legend.classes)}, "ignore": len(legend)}
-    names = {"background" if i == 0 and legend.background == 0 else name: i for name, i in names.items()}
+    names = {"background": 0, **{_name(legend, i): n for n, i in enumerate(_order(legend)) if n}}
+    names["ignore"] = len(names)
     about = {"channel_names": {str(i): b for i, b in enumerate(facts.bands)}, "labels": names,
              "numTraining": len(folds["train"]) + len(folds["val"]), "file_ending": ".tif"}  # fmt: skip
     (part / "dataset.json").write_text(json.dumps(about, indent=4))
@@ -98,17 +96,30 @@ def fill(samples: ForeignSamples, part: Path) -> None:
     write_card(part, facts)
 
 
+def _order(legend: Legend) -> list[int | None]:
+    """The class ids by consecutive label: 0, the background, first, or None where there is no class 0."""
+    return [0 if 0 in legend.ids else None, *(i for i in legend.ids if i)]
+
+
+def _name(legend: Legend, number: int | None) -> str:
+    """A class's name, with its id where nnU-Net means something else by it."""
+    name = legend.names[legend.ids.index(number)] if number is not None else "background"
+    return f"{name} {number}" if name in ("ignore", "background") else name
+
+
 def _forth(labels: NDArray[Any], legend: Legend) -> NDArray[Any]:
-    """Consecutive labels: the position of the id in the table, the number of classes where none counts."""
-    out = np.full(labels.shape, len(legend), np.uint8 if len(legend) < 256 else np.uint16)
-    for index, value in enumerate(legend.ids):
-        out[labels == value] = index
+    """Consecutive labels; the number after the last class where none counts."""
+    order = _order(legend)
+    out = np.full(labels.shape, len(order), np.uint8 if len(order) < 256 else np.uint16)
+    for number, value in enumerate(order):
+        if value is not None:
+            out[labels == value] = number
     return out
 
 
 def _back(legend: Legend) -> NDArray[Any]:
-    """The id of each consecutive label."""
-    return np.array([*legend.ids, legend.nodata], legend.map_dtype)
+    """The id of each consecutive label, nodata where none counts."""
+    return np.array([*(legend.nodata if i is None else i for i in _order(legend)), legend.nodata], legend.map_dtype)
 
 
 def _channels(about: dict[str, Any], path: Path) -> tuple[str, ...]:

@@ -52,8 +52,7 @@ def read(path: Path) -> ForeignSamples:
     def stream() -> Iterator[ForeignSample]:
         numbers: Counter[str] = Counter()
         for (split, image, labels), count in zip(pairs, sizes, strict=True):
-            for sample in _patches(split, image, labels, count, numbers[split]):
-                yield sample
+            yield from _patches(split, image, labels, count, numbers[split])
             numbers[split] += count
 
     notes = ("labels of one value per patch were taken for all its pixels",) if whole else ()
@@ -80,7 +79,7 @@ def fill(samples: ForeignSamples, part: Path) -> None:
                 ("image", len(samples.facts.bands), samples.facts.dtype),
                 ("labels", 1, label_type),
             ):
-                options = {**profile(bands, side * n, side, dtype), "blockysize": side}
+                options = {**profile((bands, side * n, side), dtype), "blockysize": side}
                 outs[split, name] = stack.enter_context(rasterio.open(part / split / f"{name}.tif", "w", **options))
             outs[split, "image"].descriptions = samples.facts.bands
         for s in samples:

@@ -197,7 +197,7 @@ def _fitted(facts: Facts, statistics: BandStatistics) -> Bands:
 
 
 def _split_counts(index: NDArray[Any], names: tuple[str, ...]) -> dict[str, Any]:
-    found = {}
+    found: dict[str, Any] = {}
     for n, split in enumerate(SPLITS):
         rows = index[index["split"] == n]
         pixels, total = rows["counts"].sum(0).tolist(), int(rows["counts"].sum())

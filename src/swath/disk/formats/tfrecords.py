@@ -22,10 +22,9 @@ from swath.core.splits import SPLITS, Split
 from swath.disk.formats.crc32c import crc32c, masked
 from swath.disk.formats.foreign import (
     SPLIT_OF,
-    Facts,
     ForeignSample,
     ForeignSamples,
-    band_names,
+    first_facts,
     grid_of,
     malformed,
     read_card,
@@ -66,10 +65,7 @@ def read(path: Path) -> ForeignSamples:
                 numbers[split] += 1
 
     card, _ = read_card(path)
-    first = next(stream(), None) if card is None else None
-    if card is None and first is None:
-        raise malformed(path, "its shards are empty")
-    facts = card or Facts(band_names(len(first.image)), first.image.dtype.name)  # type: ignore[union-attr]
+    facts = card or first_facts(path, stream)
     return ForeignSamples(path, facts, stream)
 
 

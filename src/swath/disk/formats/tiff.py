@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 
 from swath.core.grid import Grid
 from swath.core.windows import Window
-from swath.disk.formats.foreign import ForeignSample, malformed
+from swath.disk.formats.foreign import ForeignSample, finite, malformed
 from swath.disk.raster import SUFFIXES, RasterInfo, RasterReader
 
 LABEL_WORD = re.compile(r"(^|[_-])(labels?|masks?|gt|terrain|target|classes)([_-]|$)", re.IGNORECASE)
 
 
-def profile(count: int, height: int, width: int, dtype: Any) -> dict[str, Any]:
+def profile(shape: Sequence[int], dtype: Any) -> dict[str, Any]:
     """The creation options of a GeoTIFF whose bands are bands, none of them taken for alpha."""
+    count, height, width = shape
     return {"driver": "GTiff", "count": count, "height": height, "width": width, "dtype": np.dtype(dtype).name,
             "photometric": "minisblack", "compress": "deflate", "bigtiff": "if_safer"}  # fmt: skip
 
@@ -37,7 +38,7 @@ def write_raster(
     place = {"crs": grid.crs, "transform": grid.transform} if grid else {}
     with (
         rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
-        rasterio.open(part, "w", **profile(*array.shape, array.dtype), **place) as sink,
+        rasterio.open(part, "w", **profile(array.shape, array.dtype), **place) as sink,
     ):
         sink.write(array)
         if names:
@@ -75,6 +76,4 @@ def rasters(folder: Path) -> list[Path]:
 
 def own_mask(sample: ForeignSample) -> NDArray[np.bool_] | None:
     """The valid mask of a sample where the pixels themselves do not tell it."""
-    from swath.disk.formats.foreign import finite
-
     return None if np.array_equal(sample.mask, finite(sample.image)) else sample.mask

@@ -20,11 +20,10 @@ from numpy.typing import NDArray
 from swath.core.splits import SPLITS, Split
 from swath.disk.formats.foreign import (
     SPLIT_OF,
-    Facts,
     ForeignSample,
     ForeignSamples,
     Stems,
-    band_names,
+    first_facts,
     grid_of,
     malformed,
     read_card,
@@ -56,10 +55,7 @@ def read(path: Path) -> ForeignSamples:
                 yield _sample(shard, key, parts)
 
     card, _ = read_card(path)
-    first = next(stream(), None) if card is None else None
-    if card is None and first is None:
-        raise malformed(path, "its shards are empty")
-    facts = card or Facts(band_names(len(first.image)), first.image.dtype.name)  # type: ignore[union-attr]
+    facts = card or first_facts(path, stream)
     return ForeignSamples(path, facts, stream)
 
 
