@@ -76,7 +76,7 @@ def test_the_same_run_twice_in_one_place(own_town: Path, fingerprint: Fingerprin
 
 
 def test_an_interrupted_run_goes_on(own_town: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train_step, "curves", lambda run: run / "curves.png")
+    monkeypatch.setattr(train_step, "publish_curves", lambda run: run / "curves.png")
     whole = train_step.loop.Learner.step
 
     def die(self: Any, batch: Any, index: int) -> float:

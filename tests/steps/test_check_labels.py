@@ -160,7 +160,9 @@ def test_empty_layers(site: Site) -> None:
     told(site.check(), "warning", "vector-no-features", "all of its images count as background")
     for name in ("north", "south"):
         site.labels(name, [], [], geometry_type="Polygon")
-    assert {"class-absent"} <= set(levels(site.check(), "warning"))
+    result = site.check()
+    assert "class-absent" in levels(result, "warning")
+    told(result, "error", "classes-one", "every training pixel is background")
 
 
 def test_layers_that_are_not_there(site: Site) -> None:

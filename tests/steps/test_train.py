@@ -47,7 +47,7 @@ def metrics(run: Path) -> list[dict[str, Any]]:
 @pytest.fixture(autouse=True)
 def _no_curves(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Drawing takes longer than training here; the session's own run draws."""
-    monkeypatch.setattr(step, "curves", lambda run: run / "curves.png")
+    monkeypatch.setattr(step, "publish_curves", lambda run: run / "curves.png")
 
 
 def test_the_result_and_the_files_of_a_run(trained: Path) -> None:

@@ -103,6 +103,7 @@ FINDINGS: dict[str, str] = {
     "aoi-disjoint": "an area of interest that misses its image",
     # classes and splits
     "class-never": "a class that never occurs",
+    "classes-one": "training labels of a single class",
     "class-absent": "a class that does not occur in a split",
     "class-rare": "a class of less than 0.5 % of the training pixels",
     "band-is-label": "a band that predicts the label almost alone",

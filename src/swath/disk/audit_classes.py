@@ -97,6 +97,10 @@ def _row(sums: NDArray[np.float64], k: int) -> dict[str, Any]:
 
 def _amounts(project: Project, pixels: Mapping[str, Mapping[str, int]]) -> Iterator[Finding]:
     totals = {s: sum(t.values()) for s, t in pixels.items()}
+    there = [name for name, n in pixels.get("trn", {}).items() if n]
+    if len(there) == 1:
+        yield Finding("error", "classes-one", project.path, f"every training pixel is {there[0]}: there is nothing to learn",
+                      "check the label files and the source values of the classes")  # fmt: skip
     for split, total in totals.items():
         if total == 0:
             yield Finding("warning" if split == "tst" else "error", "split-empty", project.path, f"no pixel is labelled in {split}",

@@ -266,7 +266,7 @@ class _Ground:
             across = rng.uniform(4.8, 6.5) if core else rng.uniform(3.8, 5.4)
             slab = Slab(*_beside(ring, at + along, rng.uniform(-1.0, 1.0)), along, across)
             chance = rng.random()
-            if chance < 0.13:
+            if chance < 0.13:  # noqa: SIM108
                 built = self._lot(site, slab, "soil" if chance < 0.08 else "asphalt", rng)
             else:
                 built = self._house(site, slab, rng)

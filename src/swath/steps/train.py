@@ -5,50 +5,35 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 import swath
-from swath.core.bands import Bands
 from swath.core.errors import DataError, ResourceError
 from swath.core.legend import Legend
 from swath.disk.bundle import Bundle, read_bundle, write_bundle
-from swath.disk.pictures import coloured, publish_png, rgb, side_by_side, stacked
-from swath.disk.project import SAMPLE_SECTIONS, Project, fit_bands
-from swath.disk.publish import make_directory, publish, publish_json, publish_text, sweep
-from swath.disk.samples import RasterSamples, Samples, scene_bands
-from swath.disk.store import StoreSamples
+from swath.disk.pictures import publish_png
+from swath.disk.project import SAMPLE_SECTIONS, Project
+from swath.disk.publish import make_directory, publish_json, publish_text, sweep
 from swath.messages import say, table, warn
 from swath.nets import loop
 from swath.nets.augment import AugmentOptions
-from swath.nets.batches import Batches, Scaler, numpy_batch
+from swath.nets.batches import Batches, Scaler
 from swath.nets.checkpoint import load_checkpoint, save_checkpoint
 from swath.nets.device import choose_device, choose_precision, set_threads
 from swath.nets.losses import build_loss
-from swath.nets.network import class_indices, load_tensors, make_probe, model_card, new_net, numpy_tensors
+from swath.nets.network import load_tensors, make_probe, model_card, new_net, numpy_tensors
 from swath.nets.optimisers import DEFAULT_LR, build_optimiser
+from swath.nets.portraits import publish_curves, validation_picture
+from swath.nets.task import Task, project_task, require_two_classes
 from swath.progress import Progress
 
 CHECKPOINT_SECONDS = 60.0
 NEVER_PREDICTED = 3  # evaluations after which a class that is never predicted is warned about
-
-
-@dataclass
-class Task:
-    """What is learnt from: samples of both splits, the fitted bands, and the class pixels of the training split."""
-
-    train: Samples
-    val: Samples
-    bands: Bands
-    bands_of: Callable[[int], Bands]
-    pixels: NDArray[np.int64]
-    source: str
 
 
 @dataclass
@@ -138,8 +123,8 @@ def _changed_keys(old: dict[str, Any], new: dict[str, Any], prefix: str = "") ->
 def _session(project: Project, run: Path) -> Session:
     spec = project.config.train
     device = choose_device(project.config.runtime.device)
-    task = _task(project)
-    _require_two_classes(project, task)
+    task = project_task(project)
+    require_two_classes(project, task)
     net = new_net(project.config.model, len(task.bands), project.legend, task.pixels, spec.seed).to(device)
     if spec.init_from:
         load_tensors(net, read_bundle(project.path.parent / spec.init_from).tensors(), spec.init_from)
@@ -165,45 +150,6 @@ def _session(project: Project, run: Path) -> Session:
     make_directory(run)
     sweep(run)
     return Session(project, run, task, learner, batches, _card(project, net, task))
-
-
-def _require_two_classes(project: Project, task: Task) -> None:
-    """Nothing, or a DataError: from labels of a single class nothing can be learnt but a blank map."""
-    if not task.train.places:
-        raise DataError("samples-none", project.path, "there is no training sample", "lower sample.min_annotated or sample.class_min")
-    seen = [name for name, count in zip(project.legend.names, task.pixels, strict=True) if count]
-    if len(seen) < 2:
-        raise DataError("classes-one", project.path, f"all training labels are {', '.join(seen) or 'ignored'}: there is "
-                        "nothing to tell apart", "check the labels with `swath check`")  # fmt: skip
-
-
-def _task(project: Project) -> Task:
-    """The samples of the store, where it was made and is wanted, else of the rasters."""
-    spec, store = project.config.train, project.store_dir
-    made = (store / "card.json").exists()
-    if spec.data == "store" and not made:
-        raise DataError(
-            "store-missing", store, "there is no store", "make it: swath sample CONFIG, or set train.data=rasters"
-        )
-    if made and spec.data != "rasters":
-        samples = StoreSamples(store, "trn")
-        if samples.card["fingerprint"] != project.fingerprint(*SAMPLE_SECTIONS):
-            raise DataError("store-stale", store, "was made with another config or other inputs",
-                            "make it anew: swath sample CONFIG --overwrite, or set train.data=rasters")  # fmt: skip
-        return _store_task(samples, StoreSamples(store, "val"))
-    bands, _ = fit_bands(project)
-    memory = project.config.runtime.memory
-    train_, val = RasterSamples(project, "trn", memory), RasterSamples(project, "val", memory)
-    pixels = train_.filter()
-    val.filter()
-    return Task(train_, val, bands, scene_bands(project, bands), pixels, "rasters")
-
-
-def _store_task(train_: StoreSamples, val: StoreSamples) -> Task:
-    bands = Bands.from_dict(train_.card["bands"])
-    per_scene = [replace(bands, gain=tuple(g), offset=tuple(o)) for g, o in train_.card["scene_scaling"]]
-    pixels = np.sum([r["counts"] for r in train_.index], axis=0).astype(np.int64)
-    return Task(train_, val, bands, per_scene.__getitem__, pixels, "store")
 
 
 def _card(project: Project, net: torch.nn.Module, task: Task) -> dict[str, Any]:
@@ -370,8 +316,9 @@ def _finish(session: Session) -> dict[str, Any]:
             }
             _publish_bundle(session, "last", summary, scores)
     publish_json(run / "evidence.json", session.evidence)
-    picture(session)
-    curves(run)
+    load_tensors(session.learner.net, read_bundle(run / "best").tensors(), run / "best")
+    publish_png(run / "validation.png", validation_picture(session.learner, session.task, session.legend))
+    publish_curves(run)
     result = {
         "best": {k: state["best"][k] for k in ("epoch", "step", "mean_iou")},
         "steps": state["step"],
@@ -388,51 +335,6 @@ def _finish(session: Session) -> dict[str, Any]:
         **result,
         "already_done": False,
     }
-
-
-def picture(session: Session, count: int = 4) -> Path:
-    """The published `validation.png`: image, label and prediction of the best bundle, one row per sample."""
-    learner, val = session.learner, session.task.val
-    load_tensors(learner.net, read_bundle(session.run / "best").tensors(), session.run / "best")
-    learner.net.eval()
-    rows = []
-    stride = int(learner.net.stride)  # type: ignore[arg-type]
-    for i in np.linspace(0, len(val.places) - 1, min(count, len(val.places))).astype(int):
-        parts = numpy_batch(val.read(int(i)))
-        x = learner.scaler(parts["image"], parts["valid"], [val.places[i].scene])
-        h, w = x.shape[2:]
-        x = torch.nn.functional.pad(x, (0, -w % stride, 0, -h % stride))
-        with torch.inference_mode():
-            predicted = class_indices(learner.net(x)[:, :, :h, :w].float())[0].cpu().numpy()
-        image = rgb(parts["image"][0].numpy(), parts["valid"][0].numpy(), session.task.bands.names)
-        labels = coloured(parts["labels"][0].numpy(), session.legend)
-        rows.append(side_by_side([image, labels, coloured(predicted, session.legend)]))
-    return publish_png(session.run / "validation.png", stacked(rows))
-
-
-def curves(run: Path) -> Path:
-    """The published `curves.png`: losses and mean IoU over the steps."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    steps = [line["step"] for line in lines]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-    for key, name in (("train_loss", "training"), ("val_loss", "validation")):
-        left.plot(steps, [line[key] for line in lines], marker=".", label=name)
-    left.set(xlabel="step", ylabel="loss")
-    left.legend()
-    for name in lines[-1]["iou"]:
-        right.plot(steps, [line["iou"][name] for line in lines], linewidth=1, alpha=0.6, label=name)
-    right.plot(steps, [line["mean_iou"] for line in lines], color="black", marker=".", label="mean")
-    right.set(xlabel="step", ylabel="validation IoU", ylim=(0, 1))
-    right.legend(fontsize="small")
-    try:
-        return publish(run / "curves.png", lambda part: figure.savefig(part, dpi=110))
-    finally:
-        plt.close(figure)
 
 
 def _publish_settings(project: Project, run: Path) -> None:

@@ -21,10 +21,10 @@ TABLE = pytest.mark.parametrize("name", FORMATS)
 
 
 @TABLE
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(
     seed=st.integers(0, 999), dtype=st.sampled_from(["uint8", "uint16", "int16", "float32"]), bands=st.integers(1, 5),
-    side=st.integers(2, 20), count=st.integers(1, 9), crs=st.sampled_from([None, UTM]), masks=st.booleans(),
+    side=st.integers(2, 20), count=st.integers(1, 5), crs=st.sampled_from([None, UTM]), masks=st.booleans(),
     ids=st.sampled_from([(0, 1), (0, 1, 7), (3, 200), (0, 254), (1, 1000), tuple(range(40))]),
     splits=st.sampled_from([("trn",), ("trn", "val"), ("trn", "val", "tst"), ("tst", "trn")]),
 )  # fmt: skip
@@ -39,9 +39,10 @@ def test_samples_come_back(name, seed, dtype, bands, side, count, crs, masks, id
 
 @TABLE
 def test_no_shard_is_dropped(name: str, tmp_path: Path) -> None:
-    sent = made(250, side=4, splits=("trn",), bands=1)
+    count = 250 if name in ("webdataset", "tfrecords", "lmdb", "hdf5", "patches-images") else 8
+    sent = made(count, side=4, splits=("trn",), bands=1)
     out = FORMATS[name].write(sent, tmp_path / "out")
-    assert len(list(FORMATS[name].read(out))) == 250
+    assert len(list(FORMATS[name].read(out))) == count
     shards = {"webdataset": "*.tar", "tfrecords": "train/*.records"}
     if name in shards:
         assert len(list(out.glob(shards[name]))) == 3
@@ -92,11 +93,15 @@ def test_cut_files_are_refused(name: str, keep: float, tmp_path: Path) -> None:
     for file in sorted(p for p in out.rglob("*") if p.is_file() and p.name != "lock.mdb"):
         whole = file.read_bytes()
         file.write_bytes(whole[: int(len(whole) * keep)])
+        refused = None
         try:
             back = list(FORMATS[name].read(out))
-            assert all(np.array_equal(a.image, b.image) for a, b in zip(sent, back, strict=True)), file
         except DataError as e:
-            assert "out" in e.where, file
+            refused = e
+        if refused is None:
+            assert all(np.array_equal(a.image, b.image) for a, b in zip(sent, back, strict=True)), file
+        else:
+            assert "out" in refused.where, file
         file.write_bytes(whole)
     same(FORMATS[name].read(out), sent, FORMATS[name].keeps)
 

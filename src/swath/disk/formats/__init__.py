@@ -1,7 +1,8 @@
 """Foreign layouts of samples: one file each, all in one table.
 
 `FORMATS[name].read(path)` streams the samples of a layout, `FORMATS[name].write(samples, path)` makes one. A new format
-is one file with `found`, `read` and `fill`, and one line here.
+is one file with `found`, `read` and `fill`, and one line here. Beside every layout stands `swath.json`, which foreign readers
+pass over: bands, class table, ignore value and number of samples.
 """
 
 from __future__ import annotations
@@ -9,11 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from swath.core.errors import ConfigError, DataError, did_you_mean
 from swath.disk.formats import folders, hdf5, lmdb, nnunet, patches_images, tfrecords, webdataset
-from swath.disk.formats.foreign import Facts, ForeignSample, ForeignSamples, fingerprint, with_legend
+from swath.disk.formats.foreign import (
+    Facts,
+    ForeignSample,
+    ForeignSamples,
+    fingerprint,
+    read_card,
+    with_legend,
+    write_card,
+)
 from swath.disk.publish import publish
 
 __all__ = ["FORMATS", "Facts", "ForeignSample", "ForeignSamples", "Format", "format_of", "named_format"]
@@ -22,13 +31,25 @@ Kept = Literal["names", "georeference", "masks"]
 
 @dataclass(frozen=True)
 class Format:
-    """A layout: how it is recognised, read and filled, what it `keeps` beside pixels and labels, and its extra."""
+    """A layout: how it is `found`, read and filled, what it `keeps` beside pixels and labels, and its extra."""
 
     found: Callable[[Path], bool]
-    read: Callable[[Path], ForeignSamples]
-    fill: Callable[[ForeignSamples, Path], None]
+    reader: Callable[[Path], ForeignSamples]
+    fill: Callable[[ForeignSamples, Path], dict[str, Any] | None]
     keeps: frozenset[Kept]
     extra: str | None = None
+
+    def read(self, path: str | Path) -> ForeignSamples:
+        """The samples of the layout at `path`, streamed each time they are iterated over; nothing is changed there.
+
+        Raises DataError (file-missing, format-malformed, pairs-mismatch, format-unsafe), here or while iterating, and
+        ConfigError (extra-missing).
+        """
+        path = Path(path)
+        if not path.is_dir():
+            raise DataError("file-missing", path, "no such directory", "name the directory of the samples")
+        count = read_card(path)[1].get("count")
+        return replace(self.reader(path), count=count if isinstance(count, int) else None)
 
     def write(self, samples: ForeignSamples, path: str | Path) -> Path:
         """The layout at `path`, read back and compared pixel by pixel before it appears under its name.
@@ -53,8 +74,11 @@ class Format:
                 raise DataError("write-unverified", path, "the samples read back differ from those written",
                                 "check the disk")  # fmt: skip
 
-        watched = replace(samples, stream=counted)
-        return publish(path, lambda part: self.fill(watched, part), verify=verify)
+        def write(part: Path) -> None:
+            more = self.fill(replace(samples, stream=counted, count=None), part)
+            write_card(part, samples.facts, count=written.count, **(more or {}))
+
+        return publish(path, write, verify=verify)
 
 
 @dataclass

@@ -13,12 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 _LANE = 512  # bytes; a power of two
+_SHORT = 8192  # bytes below which one plain loop is faster than lanes
 _ONES = 0xFFFFFFFF
 Words = NDArray[np.uint32]
 
 
 def crc32c(data: bytes) -> int:
     """The CRC-32C of the bytes."""
+    if len(data) < _SHORT:
+        register, table = _ONES, _plain_table()
+        for byte in data:
+            register = table[(register ^ byte) & 255] ^ register >> 8
+        return register ^ _ONES
     start = _zeros(np.array([_ONES], np.uint32), len(data))[0]
     return int(start ^ _register(data)) ^ _ONES
 
@@ -33,10 +39,9 @@ def _register(data: bytes) -> Any:
     lanes = 1
     while lanes * _LANE < len(data):
         lanes *= 2
-    length = _LANE if lanes > 1 else len(data)
-    padded = np.zeros(lanes * length, np.uint8)
+    padded = np.zeros(lanes * _LANE, np.uint8)
     padded[padded.size - len(data) :] = np.frombuffer(data, np.uint8)
-    columns = np.ascontiguousarray(padded.reshape(lanes, length).T)
+    columns = np.ascontiguousarray(padded.reshape(lanes, _LANE).T)
     table, register = _table(), np.zeros(lanes, np.uint32)
     for column in columns:
         register = table[(register ^ column) & 255] ^ (register >> 8)
@@ -45,6 +50,11 @@ def _register(data: bytes) -> Any:
         register = _apply(_operator(power), register[::2]) ^ register[1::2]
         power += 1
     return register[0]
+
+
+@cache
+def _plain_table() -> list[int]:
+    return _table().tolist()
 
 
 @cache

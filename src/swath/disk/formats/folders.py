@@ -20,7 +20,6 @@ from swath.disk.formats.foreign import (
     Stems,
     malformed,
     read_card,
-    write_card,
 )
 from swath.disk.formats.tiff import own_mask, rasters, read_image, read_labels, write_raster
 from swath.disk.raster import RasterInfo, raster_info
@@ -64,7 +63,7 @@ def read(path: Path) -> ForeignSamples:
 
 
 def fill(samples: ForeignSamples, part: Path) -> None:
-    """Writes the folders and the card."""
+    """Writes the folders."""
     part.mkdir()
     stems = Stems()
     for s in samples:
@@ -73,7 +72,6 @@ def fill(samples: ForeignSamples, part: Path) -> None:
             (folder / kind).mkdir(parents=True, exist_ok=True)
         write_raster(folder / "images" / f"{stem}.tif", s.image, s.grid, samples.facts.bands, own_mask(s))
         write_raster(folder / "masks" / f"{stem}.tif", s.labels[None], s.grid)
-    write_card(part, samples.facts)
 
 
 def folder_pairs(root: Path) -> list[Pair]:

@@ -69,14 +69,19 @@ class ForeignSamples:
     facts: Facts
     stream: Callable[[], Iterator[ForeignSample]]
     notes: tuple[str, ...] = ()
+    count: int | None = None
 
     def __iter__(self) -> Iterator[ForeignSample]:
-        """The samples, each checked against the facts. Raises DataError naming source and sample."""
+        """The samples, each checked against the facts. Raises DataError naming source and sample, and where some lack."""
+        seen = 0
         for sample in self.stream():
             fault = _fault(sample, self.facts)
             if fault:
                 raise malformed(self.source, f"sample {sample.name}: {fault}")
+            seen += 1
             yield sample
+        if self.count not in (None, seen):
+            raise malformed(self.source, f"holds {seen} samples, its card tells of {self.count}")
 
 
 def malformed(where: object, message: str, fix: str = "replace it with a whole copy, or correct it") -> DataError:

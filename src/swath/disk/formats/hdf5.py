@@ -30,7 +30,6 @@ from swath.disk.formats.foreign import (
     band_names,
     malformed,
     read_card,
-    write_card,
 )
 from swath.disk.formats.literal import parse_literal
 from swath.disk.formats.swathstore import scene_place
@@ -83,7 +82,6 @@ def fill(samples: ForeignSamples, part: Path) -> None:
             files[s.split].add(s)
         for writer in files.values():
             writer.finish()
-    write_card(part, facts)
 
 
 class _Writer:

@@ -29,7 +29,6 @@ from swath.disk.formats.foreign import (
     read_card,
     read_dtype,
     safe_stem,
-    write_card,
 )
 from swath.disk.formats.protobuf import Fields, ProtoError, decode, encode, last_bytes, last_int
 
@@ -65,8 +64,8 @@ def read(path: Path) -> ForeignSamples:
     return ForeignSamples(path, facts, stream)
 
 
-def fill(samples: ForeignSamples, part: Path) -> None:
-    """Writes one environment per split, and the card with the names of short keys."""
+def fill(samples: ForeignSamples, part: Path) -> dict[str, Any]:
+    """Writes one environment per split, and returns the names of short keys for the card."""
     lmdb, names = _lmdb(), dict[str, str]()
     part.mkdir()
     title = safe_stem(samples.source.stem).partition(".")[0] or "samples"
@@ -82,7 +81,7 @@ def fill(samples: ForeignSamples, part: Path) -> None:
             waiting[s.split] = []
     for split, records in waiting.items():
         _put(lmdb, part / f"{_PREFIX[split]}-{title}.lmdb", records)
-    write_card(part, samples.facts, names=names)
+    return {"names": names}
 
 
 def _key(sample: ForeignSample, number: int, names: dict[str, str]) -> bytes:
@@ -148,9 +147,18 @@ def _array(fields: Fields, number: int, kind: int, shape: tuple[int, ...], where
 def _opened(lmdb: Any, place: Path) -> Iterator[Any]:
     try:
         with lmdb.open(str(place), readonly=True, lock=False, create=False, max_readers=1) as environment:
+            _require_pages(environment, place)
             yield environment
     except lmdb.Error as e:
         raise malformed(place, f"cannot be read as LMDB ({e})") from e
+
+
+def _require_pages(environment: Any, place: Path) -> None:
+    """Nothing, or a DataError where the file ends before its last page: to read on there would end the process."""
+    needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+    size = (place / "data.mdb").stat().st_size
+    if size < needed:
+        raise malformed(place, f"is cut: {size:,} of {needed:,} bytes")
 
 
 def _environments(path: Path) -> list[tuple[Split, Path]]:

@@ -26,7 +26,6 @@ from swath.disk.formats.foreign import (
     malformed,
     read_card,
     read_json,
-    write_card,
 )
 from swath.disk.formats.tiff import read_image, read_labels, write_raster
 
@@ -70,7 +69,7 @@ def read(path: Path) -> ForeignSamples:
 
 
 def fill(samples: ForeignSamples, part: Path) -> None:
-    """Writes channels, labels, dataset.json, splits_final.json where there is a validation, and the card."""
+    """Writes channels, labels, dataset.json, splits_final.json where there is a validation."""
     facts, legend = samples.facts, samples.facts.legend
     assert legend is not None  # Format.write sees to it
     part.mkdir()
@@ -93,7 +92,6 @@ def fill(samples: ForeignSamples, part: Path) -> None:
     (part / "dataset.json").write_text(json.dumps(about, indent=4))
     if folds["val"]:
         (part / "splits_final.json").write_text(json.dumps([folds], indent=4))
-    write_card(part, facts)
 
 
 def _order(legend: Legend) -> list[int | None]:

@@ -21,7 +21,7 @@ from rasterio.windows import Window as RioWindow
 from swath.core.errors import DataError
 from swath.core.splits import SPLITS, Split
 from swath.core.windows import Window
-from swath.disk.formats.foreign import SPLIT_OF, Facts, ForeignSample, ForeignSamples, malformed, read_card, write_card
+from swath.disk.formats.foreign import SPLIT_OF, Facts, ForeignSample, ForeignSamples, malformed, read_card
 from swath.disk.formats.tiff import LABEL_WORD, profile, rasters
 from swath.disk.raster import RasterInfo, RasterReader, raster_info
 
@@ -60,7 +60,7 @@ def read(path: Path) -> ForeignSamples:
 
 
 def fill(samples: ForeignSamples, part: Path) -> None:
-    """Writes a pair of rasters per split, and the card. Raises DataError where samples are no squares of one size."""
+    """Writes a pair of rasters per split. Raises DataError where samples are no squares of one size."""
     part.mkdir()
     counts, sides = Counter[Split](), set[tuple[int, int]]()
     for s in samples:  # a raster's height is needed before its first row is written
@@ -87,7 +87,6 @@ def fill(samples: ForeignSamples, part: Path) -> None:
             outs[s.split, "image"].write(s.image, window=box)
             outs[s.split, "labels"].write(s.labels[None], window=box)
             rows[s.split] += side
-    write_card(part, samples.facts)
 
 
 def _patches(split: Split, image: Path, labels: Path, count: int, first: int) -> Iterator[ForeignSample]:

@@ -29,7 +29,6 @@ from swath.disk.formats.foreign import (
     malformed,
     read_card,
     read_json,
-    write_card,
 )
 from swath.disk.formats.protobuf import ProtoError, decode, encode, last_bytes, last_int
 from swath.disk.formats.tiff import LABEL_WORD, own_mask
@@ -70,7 +69,7 @@ def read(path: Path) -> ForeignSamples:
 
 
 def fill(samples: ForeignSamples, part: Path, per_shard: int = PER_SHARD) -> None:
-    """Writes shards of `per_shard` samples, the last one with what is left, types, shapes and the card."""
+    """Writes shards of `per_shard` samples, the last one with what is left, types, shapes."""
     part.mkdir()
     counts = dict.fromkeys(SPLITS, 0)
     shapes: dict[Split, dict[str, list[int | None]]] = {}
@@ -93,7 +92,6 @@ def fill(samples: ForeignSamples, part: Path, per_shard: int = PER_SHARD) -> Non
     for split, mine in shapes.items():
         (part / FOLDERS[split] / "output_types.json").write_text(json.dumps(types, indent=4))
         (part / FOLDERS[split] / "output_shapes.json").write_text(json.dumps(mine, indent=4))
-    write_card(part, samples.facts)
 
 
 def write_record(file: BinaryIO, data: bytes) -> None:

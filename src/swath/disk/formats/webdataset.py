@@ -27,7 +27,6 @@ from swath.disk.formats.foreign import (
     grid_of,
     malformed,
     read_card,
-    write_card,
 )
 from swath.disk.formats.tiff import own_mask
 
@@ -60,7 +59,7 @@ def read(path: Path) -> ForeignSamples:
 
 
 def fill(samples: ForeignSamples, part: Path, per_shard: int = PER_SHARD) -> None:
-    """Writes shards of `per_shard` samples, the last one with what is left, and the card."""
+    """Writes shards of `per_shard` samples, the last one with what is left."""
     part.mkdir()
     stems, counts = Stems(), Counter[str]()
     outs: dict[str, tarfile.TarFile] = {}
@@ -73,7 +72,6 @@ def fill(samples: ForeignSamples, part: Path, per_shard: int = PER_SHARD) -> Non
                 outs[s.split] = stack.enter_context(tarfile.open(part / shard, "w"))
             counts[s.split] += 1
             _add(outs[s.split], stems.of(s).replace(".", "_"), s)
-    write_card(part, samples.facts)
 
 
 def _add(out: tarfile.TarFile, key: str, sample: ForeignSample) -> None:

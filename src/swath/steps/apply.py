@@ -1,0 +1,249 @@
+"""The result of `swath apply` is a raster that any Python function makes of others, window by window."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swath.core.errors import ConfigError, DataError, SwathError
+from swath.core.events import Events
+from swath.core.grid import Grid
+from swath.core.registry import lookup
+from swath.core.windows import Tile, margin_tiles
+from swath.disk.geotiff import BLOCK, Block, Header, off_grid, publish_geotiff, require_free
+from swath.disk.labels import on_grid
+from swath.disk.publish import make_directory, sweep
+from swath.disk.raster import RasterInfo, RasterReader, raster_info
+from swath.progress import Progress
+
+_FAULTS = (  # what a function raises; anything else is a bug, or a signal
+    ArithmeticError, AssertionError, AttributeError, BufferError, LookupError, NameError, OSError, RuntimeError,
+    TypeError, ValueError,
+)  # fmt: skip
+_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64")
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What every process needs to know."""
+
+    function: str
+    sources: tuple[tuple[str, str], ...]
+    dtype: str | None
+
+
+@dataclass(frozen=True)
+class _Made:
+    """The core of one tile: pixels (K, h, w), valid (h, w); or the fault instead."""
+
+    pixels: NDArray[Any] | None
+    valid: NDArray[np.bool_] | None
+    fault: dict[str, str] | None = None
+
+
+def apply(
+    function: str,
+    sources: Mapping[str, str | Path],
+    out: str | Path,
+    *,
+    window: int = 1024,
+    margin: int = 0,
+    dtype: str | None = None,
+    workers: int = 1,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """The raster of a function: `raster` (path), `bands`, `dtype`, `windows`, `nodata_pixels`, `seconds`.
+
+    `function` is `package.module:function`; it is called with {name: (C, h, w)} of raw pixels in the files' types
+    (without alpha) and returns (K, h, w), or (h, w) for one band, of the same h and w. `sources` lie on one grid, that
+    of the first. Windows of `window` pixels are read with `margin` more on each side, cut at the raster's edge; the
+    margin is cut off the result. Results do not depend on `workers`, processes that are started afresh.
+
+    A pixel that is nodata in a source is nodata in the result: NaN in floats, under a mask in integers. `dtype`
+    (default: what the function returns; truth values become uint8) rounds floats to integers; values that do not fit
+    are refused.
+
+    Raises ConfigError for the function or settings, DataError for sources on other grids (with numbers) and, naming
+    the window, for what goes wrong in the function.
+    """
+    started = time.monotonic()
+    target = Path(out).absolute()
+    job = _Job(function, tuple((name, str(Path(p).absolute())) for name, p in sources.items()), dtype)
+    grid, nodata = _checked(job, target, window, margin, workers)
+    require_free([target], [Path(p) for _, p in job.sources], overwrite=overwrite)
+    make_directory(target.parent)
+    sweep(target.parent)
+    side = -(-window // BLOCK) * BLOCK if window > BLOCK else window
+    tiles = list(margin_tiles(grid.height, grid.width, side, margin))
+    events = Events()
+    with _made(job, tiles, workers) as made:
+        first = _sound(next(made))
+        whole = first[0].dtype.kind in "iu"
+        header = Header(grid, len(first[0]), first[0].dtype.name, None if whole else float("nan"), mask=whole and nodata)
+
+        def blocks() -> Iterator[Block]:
+            with Progress(f"apply {function}", grid.height * grid.width, "pixels") as bar:
+                for i, tile in enumerate(tiles):
+                    pixels, valid = first if i == 0 else _sound(next(made))
+                    _alike(pixels, header, tile, function)
+                    events.count("nodata", int(valid.size - np.count_nonzero(valid)))
+                    yield tile.core, pixels, valid if header.mask else None
+                    bar.advance(tile.core.area)
+
+        publish_geotiff(target, header, blocks)
+    return {
+        "raster": str(target),
+        "bands": header.count,
+        "dtype": header.dtype,
+        "windows": len(tiles),
+        "nodata_pixels": events.as_dict().get("nodata", 0),
+        "seconds": round(time.monotonic() - started, 3),
+    }
+
+
+def _checked(job: _Job, target: Path, window: int, margin: int, workers: int) -> tuple[Grid, bool]:
+    """The grid of all sources, and whether one of them may have nodata pixels."""
+    if target.suffix.lower() not in (".tif", ".tiff"):
+        raise ConfigError("out-suffix", target, "the result is a GeoTIFF", "name it with .tif")
+    for key, value, least in (("window", window, 16), ("margin", margin, 0), ("workers", workers, 1)):
+        if value < least:
+            raise ConfigError("apply-settings", key, f"is {value}", f"give at least {least}")
+    if job.dtype is not None and job.dtype not in _TYPES:
+        raise ConfigError("dtype-unknown", "dtype", f"'{job.dtype}' is no pixel type", "types are " + ", ".join(_TYPES))
+    if not job.sources:
+        raise ConfigError("sources-none", "sources", "there is no raster", "name at least one: a=image.tif")
+    lookup({}, job.function, "function")
+    infos = [raster_info(path) for _, path in job.sources]
+    for info in infos[1:]:
+        if not on_grid(info.grid, infos[0].grid):
+            raise off_grid(info.path, info.grid, infos[0].path, infos[0].grid)
+    return infos[0].grid, any(_may_lack(i) for i in infos)
+
+
+def _may_lack(info: RasterInfo) -> bool:
+    return info.masked or info.alpha is not None or any(n is not None for n in info.nodata) or "float" in info.dtype
+
+
+@contextmanager
+def _made(job: _Job, tiles: list[Tile], workers: int) -> Iterator[Iterator[_Made]]:
+    """The results of all tiles, in order; with several workers a few are made ahead."""
+    if workers == 1:
+        call = _Call(job)
+        yield (call(tile) for tile in tiles)
+        return
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start, initargs=(job,))
+    try:
+        yield _ahead(pool, tiles, 2 * workers)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _ahead(pool: ProcessPoolExecutor, tiles: list[Tile], ahead: int) -> Iterator[_Made]:
+    waiting: deque[Future[_Made]] = deque()
+    for tile in tiles:
+        waiting.append(pool.submit(_work, tile))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+class _Call:
+    """The function with its open sources."""
+
+    def __init__(self, job: _Job) -> None:
+        self.job = job
+        self.function: Callable[..., Any] = lookup({}, job.function, "function")
+        self.readers = {name: RasterReader(path) for name, path in job.sources}
+
+    def __call__(self, tile: Tile) -> _Made:
+        """The result of one tile; errors are returned, for they must travel between processes."""
+        try:
+            return self._run(tile)
+        except SwathError as e:
+            return _Made(None, None, e.as_dict())
+        except _FAULTS as e:
+            told = {"code": "function-failed", "where": f"{self.job.function} {_place(tile)}",
+                    "message": f"raised {type(e).__name__}: {e}", "fix": "correct the function or the sources"}  # fmt: skip
+            return _Made(None, None, told)
+
+    def _run(self, tile: Tile) -> _Made:
+        arrays, valid = {}, np.ones(tile.read.shape, bool)
+        for name, reader in self.readers.items():
+            arrays[name], good = reader.read(tile.read)
+            valid &= good
+        result = np.asarray(self.function(arrays))
+        result = result[None] if result.ndim == 2 else result
+        if result.ndim != 3 or result.shape[1:] != tile.read.shape:
+            raise DataError("function-shape", f"{self.job.function} {_place(tile)}", f"returned the shape {result.shape}, "
+                            f"the window is {tile.read.shape}", "return (K, h, w) with the height and width given")  # fmt: skip
+        valid = valid[tile.core_in_read]
+        pixels = _typed(result[:, *tile.core_in_read], valid, self.job, tile)
+        return _Made(pixels, valid)
+
+
+def _typed(pixels: NDArray[Any], valid: NDArray[np.bool_], job: _Job, tile: Tile) -> NDArray[Any]:
+    """The pixels in the wanted type, nodata in place. Raises DataError where a valid value does not fit."""
+    dtype = np.dtype(job.dtype or _natural(pixels.dtype))
+    if dtype.name not in _TYPES:
+        raise DataError("function-dtype", f"{job.function} {_place(tile)}", f"returned pixels of type {pixels.dtype}",
+                        "return integers or floats")  # fmt: skip
+    out = np.array(pixels, copy=True)
+    if dtype.kind == "f":
+        out = out.astype(dtype)
+        out[:, ~valid] = np.nan
+        return out
+    out[:, ~valid] = 0
+    limits = np.iinfo(dtype)
+    if out.dtype.kind == "f":
+        out = np.rint(out)
+    if out.dtype.kind != "b" and not ((out >= limits.min) & (out <= limits.max)).all():
+        raise DataError("function-range", f"{job.function} {_place(tile)}", f"returned {np.nanmin(out):g} to "
+                        f"{np.nanmax(out):g} or NaN, which {dtype} does not hold", "choose another dtype")  # fmt: skip
+    return out.astype(dtype)
+
+
+def _natural(dtype: np.dtype[Any]) -> str:
+    return {"bool": "uint8", "float16": "float32"}.get(dtype.name, dtype.name)
+
+
+def _place(tile: Tile) -> str:
+    box = tile.core
+    return f"rows {box.row}-{box.row_end}, columns {box.col}-{box.col_end}"
+
+
+def _sound(made: _Made) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    if made.fault is not None:
+        raise DataError(**made.fault)
+    assert made.pixels is not None
+    assert made.valid is not None
+    return made.pixels, made.valid
+
+
+def _alike(pixels: NDArray[Any], header: Header, tile: Tile, function: str) -> None:
+    if (len(pixels), pixels.dtype.name) != (header.count, header.dtype):
+        raise DataError("function-shape", f"{function} {_place(tile)}", f"returned {len(pixels)} bands of {pixels.dtype}, "
+                        f"before {header.count} of {header.dtype}", "return the same for every window, or name a dtype")  # fmt: skip
+
+
+_call: _Call | None = None  # of a worker process
+
+
+def _start(job: _Job) -> None:
+    global _call  # noqa: PLW0603
+    _call = _Call(job)
+
+
+def _work(tile: Tile) -> _Made:
+    assert _call is not None
+    return _call(tile)

@@ -1,0 +1,318 @@
+"""What is wrong with a layout is told by name, all of it at once; nothing in a file is ever run or unpacked."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import struct
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from made_samples import made, same
+
+from swath.core.errors import DataError
+from swath.disk.formats import FORMATS
+from swath.disk.formats.literal import parse_literal
+from swath.disk.formats.protobuf import encode
+from swath.disk.formats.tfrecords import read_records, tensor_array, tensor_proto, write_record
+from swath.disk.formats.tiff import write_raster
+
+
+def npy(array: Any) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+IMAGE, LABELS = npy(np.zeros((1, 4, 4), "u1")), npy(np.zeros((4, 4), "u1"))
+
+
+def tar(path: Path, *members: tuple[tarfile.TarInfo | str, bytes]) -> Path:
+    """A directory with one shard of these members."""
+    path.mkdir(exist_ok=True)
+    with tarfile.open(path / "trn-0.tar", "w") as out:
+        for member, data in members:
+            info = tarfile.TarInfo(member) if isinstance(member, str) else member
+            info.size = len(data)
+            out.addfile(info, io.BytesIO(data))
+    return path
+
+
+def link(name: str, kind: bytes, target: str = "/etc/passwd") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+@pytest.mark.parametrize("member", [
+    "../a.image.npy", "/tmp/a.image.npy", "b/../../a.image.npy", "a.pkl", "a.image.npz", "a", "b/a.image.npy",
+    link("a.image.npy", tarfile.SYMTYPE), link("a.image.npy", tarfile.LNKTYPE), link("a.image.npy", tarfile.CHRTYPE),
+    link("a.image.npy", tarfile.FIFOTYPE), link("a", tarfile.DIRTYPE),
+], ids=str)  # fmt: skip
+def test_unsafe_members_of_a_tar_are_refused(member: Any, tmp_path: Path) -> None:
+    path = tar(tmp_path / "in", (member, b""), ("a.labels.npy", LABELS))
+    with pytest.raises(DataError, match=r"trn-0\.tar: member"):
+        list(FORMATS["webdataset"].read(path))
+    assert [p.name for p in tmp_path.rglob("*")] == ["in", "trn-0.tar"]
+
+
+@pytest.mark.parametrize("members", [
+    [("a.image.npy", IMAGE)], [("a.labels.npy", LABELS)], [("a.image.npy", b"x"), ("a.labels.npy", LABELS)],
+    [("a.image.npy", IMAGE), ("a.image.npy", IMAGE)], [("a.image.npy", IMAGE), ("a.labels.npy", IMAGE)],
+    [("a.image.npy", IMAGE), ("a.labels.npy", npy(np.zeros((4, 4), "f4")))],
+    [("a.image.npy", IMAGE), ("a.labels.npy", LABELS), ("a.json", b"[]")],
+    [("a.image.npy", IMAGE), ("a.labels.npy", LABELS), ("a.json", b"{")],
+    [("a.image.npy", IMAGE), ("a.labels.npy", LABELS), ("a.json", b'{"grid": 3}')],
+])  # fmt: skip
+def test_malformed_samples_of_a_tar_are_refused(members: list[tuple[str, bytes]], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="in"):
+        list(FORMATS["webdataset"].read(tar(tmp_path / "in", *members)))
+
+
+def test_pickled_arrays_are_refused(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, np.array([{}], object), allow_pickle=True)
+    with pytest.raises(DataError, match="cannot be read"):
+        list(
+            FORMATS["webdataset"].read(
+                tar(tmp_path / "in", ("a.image.npy", buffer.getvalue()), ("a.labels.npy", LABELS))
+            )
+        )
+
+
+def image(path: Path, *, bands: int = 1, side: int = 8, dtype: str = "uint8") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_raster(path, np.ones((bands, side, side), dtype))
+
+
+def test_all_mismatches_of_folders_are_listed_at_once(tmp_path: Path, fingerprint: Any) -> None:
+    for stem, bands, side in (("a", 3, 8), ("b", 3, 8), ("c", 2, 8), ("d", 3, 8)):
+        image(tmp_path / "trn" / "images" / f"{stem}.tif", bands=bands, side=side)
+    for stem, side in (("a", 8), ("c", 8), ("d", 9), ("e", 8)):
+        image(tmp_path / "trn" / "masks" / f"{stem}.tif", side=side)
+    before = fingerprint(tmp_path)
+    with pytest.raises(DataError, match="4 mismatches") as found:
+        FORMATS["folders"].read(tmp_path)
+    for told in ("images/b.tif has no mask", "masks/e.tif has no image", "d.tif is 9 x 9", "c.tif has 2 bands"):
+        assert told in found.value.message
+    assert fingerprint(tmp_path) == before
+
+
+@pytest.mark.parametrize("layout", ["{s}_frames {s}_masks", "{s}_frames/{s} {s}_masks/{s}", "images/{s} masks/{s}",
+                                    "{s}/images {s}/labels"])  # fmt: skip
+def test_the_layouts_of_folders(layout: str, tmp_path: Path, fingerprint: Any) -> None:
+    for split in ("train", "val"):
+        images, masks = (tmp_path / part for part in layout.format(s=split).split())
+        for stem in (f"{split}_0", f"{split}_1"):
+            image(images / f"{stem}.tif", bands=3)
+            image(masks / f"{stem}.tif")
+    before = fingerprint(tmp_path)
+    back = list(FORMATS["folders"].read(tmp_path))
+    assert [(s.split, s.name) for s in back] == [
+        ("trn", "train_0"),
+        ("trn", "train_1"),
+        ("val", "val_0"),
+        ("val", "val_1"),
+    ]
+    assert fingerprint(tmp_path) == before
+
+
+def test_png_masks_go_with_tif_images(tmp_path: Path) -> None:
+    image(tmp_path / "images" / "a.tif", bands=4, dtype="uint16")
+    (tmp_path / "masks").mkdir()
+    with rasterio.open(
+        tmp_path / "masks" / "a.png", "w", driver="PNG", count=1, height=8, width=8, dtype="uint8"
+    ) as out:
+        out.write(np.full((1, 8, 8), 255, "uint8"))
+    sample = next(iter(FORMATS["folders"].read(tmp_path)))
+    assert (sample.split, sample.image.shape, int(sample.labels.max())) == ("trn", (4, 8, 8), 255)
+
+
+def hdf5_text(path: Path, name: str, text: str) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(path / "trn_samples.hdf5", "a") as f:
+        f[name][0, 0] = text
+
+
+@pytest.mark.parametrize("text", ["__import__('os').system('touch pwned')", "open('x')", "(lambda: 1)()", "[].append(1)",
+                                  "CRS.from_epsg(__import__('os'))", "Affine(*x)", "a.b", "{" * 300, "9" * 6000 + "("])  # fmt: skip
+@pytest.mark.parametrize("name", ["metadata", "sample_metadata", "params"])
+def test_texts_of_hdf5_are_never_run(name: str, text: str, tmp_path: Path) -> None:
+    pytest.importorskip("h5py")
+    out = FORMATS["hdf5"].write(made(2, splits=("trn",)), tmp_path / "out")
+    hdf5_text(out, name, text)
+    with pytest.raises(DataError, match=r"trn_samples\.hdf5") as found:
+        list(FORMATS["hdf5"].read(out))
+    assert found.value.code == "format-unsafe"
+
+
+def test_hdf5_as_geo_deep_learning_writes_it(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    rng = np.random.default_rng(0)
+    pixels, ids = rng.integers(0, 9999, (5, 6, 6, 4)).astype("u2"), rng.integers(-1, 3, (5, 6, 6)).astype("i2")
+    header = "{'driver': 'GTiff', 'nodata': nan, 'crs': CRS.from_epsg(32618), 'transform': Affine(0.5, 0.0, 100.0,\n 0.0, -0.5, 200.0)}"
+    with h5py.File(tmp_path / "val_samples.hdf5", "w") as f:
+        f["sat_img"], f["map_img"], f["meta_idx"] = pixels, ids, np.zeros((5, 1), "i2")
+        for name, rows in (("metadata", [header]), ("params", ["{'training': {'ignore_index': 255, 'lr': 0.1}}"]),
+                           ("sample_metadata", [f"{{'sample_indices': ({i * 6}, 2)}}" for i in range(5)])):  # fmt: skip
+            f.create_dataset(name, data=[[r] for r in rows], dtype=h5py.string_dtype())
+    samples = FORMATS["hdf5"].read(tmp_path)
+    back = list(samples)
+    assert samples.facts.ignore == 255
+    assert {s.split for s in back} == {"val"}
+    assert np.array_equal(np.stack([s.image for s in back]), pixels.transpose(0, 3, 1, 2))
+    assert np.array_equal(np.stack([s.labels for s in back]), np.where(ids < 0, 255, ids))
+    grid = back[2].grid
+    assert grid is not None
+    assert (grid.transform.c, grid.transform.f) == (101.0, 194.0)
+    assert "UTM zone 18N" in str(grid.crs)
+
+
+def test_literals() -> None:
+    assert parse_literal("{'a': (1, -2.5, None), 'b': [True, 'x']}") == {"a": (1, -2.5, None), "b": [True, "x"]}
+    assert parse_literal("CRS.from_dict(init='epsg:4326')") == {"crs": {"init": "epsg:4326"}}
+
+
+def test_lmdb_as_nist_writes_it(tmp_path: Path) -> None:
+    lmdb = pytest.importorskip("lmdb")
+    pixels, mask = np.arange(12, dtype="<u2").reshape(3, 4), np.eye(3, 4, dtype="u1")
+    record = encode([(1, 1), (2, 3), (3, 4), (4, b"<u2"), (5, b"|u1"), (6, pixels.tobytes()), (7, mask.tobytes()),
+                     (8, b"\0\1")])  # fmt: skip
+    with (
+        lmdb.open(str(tmp_path / "test-HES.lmdb"), map_size=1 << 20) as environment,
+        environment.begin(write=True) as change,
+    ):
+        change.put(b"img_000580_i0_j256:0,1", record)
+        change.put(b"whole:0", record)
+    back = list(FORMATS["lmdb"].read(tmp_path))
+    assert [(s.name, s.split) for s in back] == [("img_000580_i0_j256", "tst"), ("whole", "tst")]
+    assert np.array_equal(back[0].image[0], pixels)
+    assert np.array_equal(back[0].labels, mask)
+
+
+@pytest.mark.parametrize("record", [b"\xff", encode([(1, 1), (2, 3), (3, 4), (4, b"O"), (5, b"|u1")]),
+                                    encode([(1, 1), (2, 3), (3, 4), (4, b"|u1"), (5, b"|u1"), (6, b"x"), (7, b"y")]),
+                                    encode([(1, b"1")]), encode([(2, -1), (4, b"|u1"), (5, b"|u1")]), b""])  # fmt: skip
+def test_records_that_are_no_pair_of_image_and_mask(record: bytes, tmp_path: Path) -> None:
+    lmdb = pytest.importorskip("lmdb")
+    with (
+        lmdb.open(str(tmp_path / "train-a.lmdb"), map_size=1 << 20) as environment,
+        environment.begin(write=True) as change,
+    ):
+        change.put(b"stem:1", record)
+    with pytest.raises(DataError, match="record stem"):
+        list(FORMATS["lmdb"].read(tmp_path))
+
+
+def test_the_map_of_lmdb_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("lmdb")
+    from swath.disk.formats import lmdb as module
+
+    monkeypatch.setattr(module, "_FIRST_MAP", 1 << 16)
+    sent = made(40, side=64, bands=4)
+    out = FORMATS["lmdb"].write(sent, tmp_path / "out")
+    same(FORMATS["lmdb"].read(out), sent, FORMATS["lmdb"].keeps)
+    assert sum(f.stat().st_blocks * 512 for f in out.rglob("data.mdb")) < 8_000_000
+
+
+@pytest.mark.parametrize("at", [0, 9, 40, -1])
+def test_a_flipped_byte_of_a_record_is_found(at: int, tmp_path: Path) -> None:
+    out = FORMATS["tfrecords"].write(made(2, splits=("trn",)), tmp_path / "out")
+    file = out / "train" / "0.records"
+    data = bytearray(file.read_bytes())
+    data[at] ^= 8
+    file.write_bytes(data)
+    with pytest.raises(DataError, match=r"0\.records: record [01]"):
+        list(FORMATS["tfrecords"].read(out))
+
+
+def test_a_known_record(tmp_path: Path) -> None:
+    """`b"abc"` framed: the length, its masked CRC, the bytes and theirs."""
+    with (tmp_path / "a").open("wb") as f:
+        write_record(f, b"abc")
+    assert struct.unpack("<Q", (tmp_path / "a").read_bytes()[:8]) == (3,)
+    assert list(read_records(tmp_path / "a")) == [b"abc"]
+
+
+@pytest.mark.parametrize("data", [b"\xff", encode([(1, 7), (4, b"x")]), encode([(1, 1), (4, b"x")]), encode([(4, 3)])])
+def test_what_is_no_tensor(data: bytes) -> None:
+    with pytest.raises(DataError, match="here"):
+        tensor_array(data, "here")
+
+
+def test_unequal_counts_of_patches_are_told(tmp_path: Path) -> None:
+    write_raster(tmp_path / "image.tif", np.ones((2, 24, 8), "uint8"))
+    write_raster(tmp_path / "labels.tif", np.ones((1, 16, 8), "uint8"))
+    with pytest.raises(DataError, match=r"hold 2 patches of labels, image\.tif 3 patches"):
+        FORMATS["patches-images"].read(tmp_path)
+
+
+def test_labels_of_one_value_per_patch(tmp_path: Path) -> None:
+    write_raster(tmp_path / "source1.tif", np.arange(3 * 64, dtype="uint8").reshape(1, 24, 8))
+    write_raster(tmp_path / "labels.tif", np.array([[[4], [0], [9]]], "uint8"))
+    samples = FORMATS["patches-images"].read(tmp_path)
+    assert [np.unique(s.labels).tolist() for s in samples] == [[4], [0], [9]]
+    assert samples.notes
+
+
+@pytest.mark.parametrize(("key", "value"), [("channel_names", ["a"]), ("labels", {"roof": [1, 2]}), ("numTraining", 9),
+                                            ("file_ending", ".nii.gz"), ("labels", {"a": 0, "b": -4})])  # fmt: skip
+def test_a_dataset_json_that_does_not_fit(key: str, value: Any, tmp_path: Path) -> None:
+    out = FORMATS["nnunet"].write(made(3), tmp_path / "out")
+    about = json.loads((out / "dataset.json").read_text())
+    (out / "dataset.json").write_text(json.dumps({**about, key: value}))
+    with pytest.raises(DataError, match="out"):
+        list(FORMATS["nnunet"].read(out))
+
+
+def test_nnunet_by_others_keeps_names_and_ignores(tmp_path: Path) -> None:
+    out = FORMATS["nnunet"].write(made(6, ids=(3, 9)), tmp_path / "out")
+    about = json.loads((out / "dataset.json").read_text())
+    assert about["labels"] == {"background": 0, "kind of 3": 1, "kind of 9": 2, "ignore": 3}
+    (out / "swath.json").unlink()
+    facts = FORMATS["nnunet"].read(out).facts
+    assert facts.legend is not None
+    assert facts.legend.names == ("background", "kind of 3", "kind of 9")
+    assert facts.ignore == 3
+
+
+def test_missing_channels_are_listed(tmp_path: Path) -> None:
+    out = FORMATS["nnunet"].write(made(6), tmp_path / "out")
+    files = sorted((out / "labelsTr").iterdir())
+    files[0].unlink()
+    for file in (out / "imagesTr").glob(f"{files[1].stem}_*"):
+        file.unlink()
+    with pytest.raises(DataError, match="2 mismatches"):
+        FORMATS["nnunet"].read(out)
+
+
+def test_samples_of_several_sizes(tmp_path: Path) -> None:
+    small, large = list(made(2, side=4)), list(made(2, side=6))
+    sent = replace(made(2), stream=lambda: iter([small[0], replace(large[0], name="b")]))
+    for name in ("folders", "webdataset", "lmdb", "tfrecords", "nnunet"):
+        assert len(list(FORMATS[name].read(FORMATS[name].write(sent, tmp_path / name)))) == 2
+    for name in ("hdf5", "patches-images"):
+        with pytest.raises(DataError, match="choose folders"):
+            FORMATS[name].write(sent, tmp_path / name)
+
+
+def test_tensorflow_reads_the_records(tmp_path: Path) -> None:
+    tf = pytest.importorskip("tensorflow")
+    sent = made(5, splits=("trn",), dtype="uint16")
+    out = FORMATS["tfrecords"].write(sent, tmp_path / "out") / "train"
+    types = json.loads((out / "output_types.json").read_text())
+    records = tf.data.TFRecordDataset(sorted(map(str, out.glob("*.records"))))
+    wanted = {k: tf.io.FixedLenFeature([], tf.string) for k in types}
+    for record, sample in zip(records, sent, strict=True):
+        parsed = tf.io.parse_single_example(record, wanted)
+        found = {k: tf.io.parse_tensor(parsed[k], types[k]).numpy() for k in types}
+        assert np.array_equal(found["image"], sample.image.transpose(1, 2, 0))
+        assert np.array_equal(found["labels"][:, :, 0], sample.labels)
+        assert tensor_proto(found["image"]) == tf.io.serialize_tensor(found["image"]).numpy()
+    shutil.rmtree(out)

@@ -1,0 +1,137 @@
+"""A store goes into every format and comes back as the same store; what is lost is told, nothing is overwritten."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from affine import Affine
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "disk" / "formats"))
+from made_samples import legend_of, made
+from rasterio.crs import CRS
+
+from swath.core.errors import ConfigError, DataError, ResourceError
+from swath.core.splits import SPLITS
+from swath.disk.formats import FORMATS
+from swath.disk.formats.swathstore import read_store
+from swath.disk.store import StoreSamples, read_card, store_faults
+from swath.steps.convert import convert
+
+pytest_plugins = ["fixtures_run"]
+UTM = CRS.from_epsg(32618).to_wkt()
+
+
+@pytest.fixture
+def store(trained: Path) -> Path:
+    """The store of the trained town."""
+    return trained.parent / "runs" / "roofs" / "samples.store"
+
+
+def records(path: Path) -> list[tuple[str, bytes]]:
+    """Split and bytes of all records, in an order of their own."""
+    found = []
+    for split in SPLITS:
+        samples = StoreSamples(path, split)
+        for i in range(len(samples.places)):
+            s = samples.read(i)
+            found.append((split, s.image.tobytes() + s.labels.tobytes() + s.valid.tobytes()))
+    return sorted(found)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_store_comes_back(name: str, store: Path, tmp_path: Path) -> None:
+    there = convert(store, tmp_path / "there", to=name)
+    back = convert(there["out"], tmp_path / "back.store", to="store")
+    assert back["from"] == name
+    assert store_faults(tmp_path / "back.store") == []
+    assert there["samples"] == back["samples"]
+    assert sum(there["samples"].values()) == len(records(store))
+    if "mask" not in " ".join(there["lost"]):
+        assert records(tmp_path / "back.store") == records(store)
+    first, second = read_card(store), read_card(tmp_path / "back.store")
+    assert set(first) == set(second)
+    assert first["legend"] == second["legend"]
+    assert first["splits"] == second["splits"]
+    assert first["schema"] == second["schema"]
+    assert first["bands"]["names"] == second["bands"]["names"]
+    assert ("georeference" in " ".join(there["lost"])) == ("georeference" not in FORMATS[name].keeps)
+    if {"names", "georeference"} <= FORMATS[name].keeps:
+        assert sorted(first["scenes"]) == sorted(second["scenes"])
+        scenes = dict(zip(first["scenes"], first["grids"], strict=True))
+        for scene, grid in zip(second["scenes"], second["grids"], strict=True):
+            assert np.allclose(Affine(*grid["transform"]), Affine(*scenes[scene]["transform"]), rtol=0, atol=1e-6)
+
+
+def test_two_stores_of_the_same_samples_are_equal(store: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        convert(store, tmp_path / name, to="webdataset")
+        convert(tmp_path / name, tmp_path / f"{name}.store", to="store")
+    files = [{p.name: p.read_bytes() for p in (tmp_path / f"{n}.store").iterdir()} for n in ("a", "b")]
+    assert files[0] == files[1]
+    assert sorted(files[0]) == ["card.json", "index.npy", "records.bin", "tiles.gpkg"]
+
+
+def test_the_scaling_is_fitted_on_training_pixels(tmp_path: Path) -> None:
+    sent = made(9, masks=True, crs=UTM)
+    FORMATS["webdataset"].write(sent, tmp_path / "in")
+    convert(tmp_path / "in", tmp_path / "out", to="store")
+    card = read_card(tmp_path / "out")
+    pixels = np.concatenate([s.image[:, s.mask] for s in sent if s.split == "trn"], axis=1).astype(float)
+    assert card["statistics"]["pixels"] == pixels.shape[1]
+    assert np.allclose(card["bands"]["gain"], 1 / pixels.std(1))
+    assert np.allclose(card["bands"]["offset"], -pixels.mean(1) / pixels.std(1))
+    back = list(read_store(tmp_path / "out"))
+    assert {s.name for s in back} == {s.name for s in sent}
+
+
+def test_no_training_samples_and_several_sizes_make_no_store(tmp_path: Path) -> None:
+    FORMATS["folders"].write(made(2, splits=("val",)), tmp_path / "in")
+    with pytest.raises(DataError, match="training"):
+        convert(tmp_path / "in", tmp_path / "out", to="store")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_there_is_not_replaced(store: Path, tmp_path: Path) -> None:
+    convert(store, tmp_path / "a", to="webdataset")
+    with pytest.raises(ResourceError, match="--overwrite"):
+        convert(store, tmp_path / "a", to="folders")
+    convert(store, tmp_path / "a", to="folders", overwrite=True)
+    assert not list((tmp_path / "a").glob("*.tar"))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years")
+    for out in (tmp_path / "mine", tmp_path, store, store / "below"):
+        with pytest.raises(ResourceError):
+            convert(store, out, to="folders", overwrite=True)
+    with pytest.raises(ResourceError, match="another layout"):
+        convert(store, tmp_path / "a", to="store", overwrite=True)
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years"
+
+
+def test_what_cannot_be_named(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'folders'"):
+        convert(store, tmp_path / "a", to="folder")
+    with pytest.raises(DataError, match="no such"):
+        convert(tmp_path / "none", tmp_path / "a", to="store")
+    with pytest.raises(DataError, match="no known layout"):
+        convert(tmp_path, tmp_path / "a", to="store")
+
+
+def test_a_missing_extra_is_named(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    monkeypatch.setitem(sys.modules, "lmdb", None)
+    for name in ("hdf5", "lmdb"):
+        with pytest.raises(ConfigError, match=rf"pip install 'swath\[{name}\]'"):
+            convert(store, tmp_path / name, to=name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_legend_maps_the_values_of_labels(tmp_path: Path) -> None:
+    out = FORMATS["folders"].write(made(4, ids=(0, 255)), tmp_path / "in")
+    (out / "swath.json").unlink()
+    result = convert(out, tmp_path / "out", to="webdataset", legend=legend_of((0, 254, 255)))
+    assert result["classes"] == {"0": "kind of 0", "254": "kind of 254", "255": "kind of 255"}
+    with pytest.raises(DataError, match="255"):
+        convert(out, tmp_path / "other", to="webdataset", legend=legend_of((0, 254)))
