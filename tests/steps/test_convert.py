@@ -8,26 +8,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 from affine import Affine
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "disk" / "formats"))
 from made_samples import legend_of, made
 from rasterio.crs import CRS
+from tiny_town import write_town
 
 from swath.core.errors import ConfigError, DataError, ResourceError
 from swath.core.splits import SPLITS
 from swath.disk.formats import FORMATS
 from swath.disk.formats.swathstore import read_store
+from swath.disk.project import load_project
 from swath.disk.store import StoreSamples, read_card, store_faults
 from swath.steps.convert import convert
+from swath.steps.sample import sample
+from swath.steps.train import _store_task
 
-pytest_plugins = ["fixtures_run"]
 UTM = CRS.from_epsg(32618).to_wkt()
 
 
-@pytest.fixture
-def store(trained: Path) -> Path:
-    """The store of the trained town."""
-    return trained.parent / "runs" / "roofs" / "samples.store"
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of a tiny town."""
+    return Path(sample(load_project(write_town(tmp_path_factory.mktemp("town"))))["store"])
 
 
 def records(path: Path) -> list[tuple[str, bytes]]:
@@ -63,6 +64,18 @@ def test_a_store_comes_back(name: str, store: Path, tmp_path: Path) -> None:
         scenes = dict(zip(first["scenes"], first["grids"], strict=True))
         for scene, grid in zip(second["scenes"], second["grids"], strict=True):
             assert np.allclose(Affine(*grid["transform"]), Affine(*scenes[scene]["transform"]), rtol=0, atol=1e-6)
+
+
+def test_what_trains_reads_a_converted_store_as_the_first(store: Path, tmp_path: Path) -> None:
+    convert(store, tmp_path / "there", to="folders")
+    convert(tmp_path / "there", tmp_path / "back.store", to="store")
+    first, second = (
+        _store_task(StoreSamples(p, "trn"), StoreSamples(p, "val")) for p in (store, tmp_path / "back.store")
+    )
+    assert np.array_equal(first.pixels, second.pixels)
+    assert len(first.val.places) == len(second.val.places)
+    for place in second.train.places:
+        assert second.bands_of(place.scene).names == first.bands.names
 
 
 def test_two_stores_of_the_same_samples_are_equal(store: Path, tmp_path: Path) -> None:

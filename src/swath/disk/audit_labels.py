@@ -206,7 +206,7 @@ def placement(
     geometry = repaired(features, "fix", path, Events()).geometry
     touching = geometry[shapely.intersects(outline, geometry)]
     if len(touching) == 0:
-        return _missed(info, image, outline, shared)
+        return _missed(info, image, shared)
     found = []
     crossing = int((~shapely.covers(outline, touching)).sum())
     if crossing:
@@ -226,23 +226,22 @@ def placement(
     return found
 
 
-def _missed(info: VectorInfo, image: RasterInfo, outline: Any, shared: bool) -> list[Finding]:
+def _missed(info: VectorInfo, image: RasterInfo, shared: bool) -> list[Finding]:
     """No feature touches the image: an error where the layer lies elsewhere, unless other images have its labels."""
     if info.features == 0:
         return []
+    name, bounds = info.path.name, image.grid.bounds
     extent = bounds_in(info.bounds, info.crs, image.grid.crs)
-    if extent is None or shapely.intersects(shapely.box(*extent), outline) or shared:
-        return [
-            Finding(
-                "warning",
-                "labels-absent",
-                image.path,
-                f"no polygon of {info.path.name} touches it: all of it counts as background",
-                "check the pair",
-            )
-        ]
-    return [Finding("error", "labels-disjoint", info.path, f"labels cover {box_text(extent)}, {image.path.name} {box_text(image.grid.bounds)} "
-                    f"({crs_name(image.grid.crs) or 'pixels'}): they do not overlap", "check the pair and both coordinate systems")]  # fmt: skip
+    meets = extent is not None and (
+        extent[0] < bounds[2] and extent[2] > bounds[0] and extent[1] < bounds[3] and extent[3] > bounds[1]
+    )
+    if meets or shared:
+        message = f"no polygon of {name} touches it: all of it counts as background"
+        return [Finding("warning", "labels-absent", image.path, message, "check the pair")]
+    covers = box_text(extent) if extent else "ground beyond the image's coordinate system"
+    message = f"labels cover {covers}, {image.path.name} {box_text(bounds)} ({crs_name(image.grid.crs) or 'pixels'}): "
+    return [Finding("error", "labels-disjoint", info.path, f"{message}they do not overlap",
+                    "check the pair and both coordinate systems")]  # fmt: skip
 
 
 def bounds_in(bounds: Bounds | None, own: str | None, target: str | None) -> Bounds | None:

@@ -79,14 +79,14 @@ class RowStream:
 
     def _results(self, plan: RowPlan, strip: int) -> Iterator[Tensor]:
         ended, last = self._buffers[0].stop == self.height, self.graph.output
-        alone = not plan.readers[last] and self.graph.nodes[last].operation.fresh
+        fresh = self.graph.nodes[last].operation.fresh
         while self._waiting >= strip or (ended and self._waiting):
             rows = min(strip, self._waiting)
             self._waiting -= rows
             for step in plan.advance(rows):
                 result = self._compute(plan, step)
                 if step.node == last:
-                    yield result if alone else result.clone()
+                    yield result if fresh else result.clone()
 
     def _compute(self, plan: RowPlan, step: Step) -> Tensor:
         node, buffer = self.graph.nodes[step.node], self._buffers[step.node]
@@ -113,7 +113,7 @@ class RowStream:
         source = node.inputs[node.operation.args[0]]
         before = self.graph.nodes[source]
         return (
-            source not in (0, self.graph.output)
+            source != 0
             and before.operation.fresh
             and len(plan.readers[source]) == 1
             and (before.channels, before.dtype) == (node.channels, node.dtype)

@@ -148,13 +148,13 @@ def pad(call: Call, input: Any, pad: Sequence[int], mode: str = "constant", valu
 def pixel_shuffle(call: Call, input: Any, upscale_factor: int) -> Operation:
     """Channels become rows and columns."""
     reach = repeat(upscale_factor)
-    return Operation(call.name, torch.pixel_shuffle, (input, upscale_factor), {}, reach, reach)
+    return Operation(call.name, torch.pixel_shuffle, (input, upscale_factor), {}, reach, reach, fresh=False)
 
 
 def pixel_unshuffle(call: Call, input: Any, downscale_factor: int) -> Operation:
     """Rows and columns become channels."""
     reach = window(downscale_factor, downscale_factor, 1, 0)
-    return Operation(call.name, torch.pixel_unshuffle, (input, downscale_factor), {}, reach, reach)
+    return Operation(call.name, torch.pixel_unshuffle, (input, downscale_factor), {}, reach, reach, fresh=False)
 
 
 WINDOWED: dict[str, Callable[..., Operation]] = {

@@ -10,6 +10,7 @@ from affine import Affine
 from swath.core.grid import Grid
 from swath.core.legend import ClassEntry, Legend
 from swath.core.splits import SPLITS
+from swath.core.windows import Window
 from swath.disk.formats import Facts, ForeignSample, ForeignSamples
 from swath.disk.formats.foreign import safe_stem
 
@@ -39,17 +40,11 @@ def made(
         if masks:
             valid = rng.random((side, side)) > 0.3
             labels[~valid] = legend.nodata
-        own = grid.window(_box(n, side)) if crs else None
+        own = grid.window(Window(0, n * side, side, side)) if crs else None
         name = f"{scene}_i0_j{n * side}"
         samples.append(ForeignSample(name, splits[n % len(splits)], image.astype(dtype), labels, valid, own))  # type: ignore[arg-type]
     facts = Facts(tuple(f"band {i}" for i in range(bands)), dtype, legend, legend.nodata)
     return ForeignSamples(Path("made"), facts, lambda: iter(samples))
-
-
-def _box(n: int, side: int):  # type: ignore[no-untyped-def]
-    from swath.core.windows import Window
-
-    return Window(0, n * side, side, side)
 
 
 def same(back: ForeignSamples, sent: ForeignSamples, keeps: frozenset[str]) -> None:
