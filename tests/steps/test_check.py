@@ -274,7 +274,7 @@ def test_the_text_groups_the_findings(site: Site) -> None:
     lines = text.splitlines()
     order = [line.split(":")[0] for line in lines if line.startswith(("error:", "warning:", "note:"))]
     assert order == sorted(order, key=["error", "warning", "note"].index)
-    assert lines[0] == str(site.folder)
+    assert lines[0] == f"in {site.folder}:"
     assert any(line.startswith("error: west.gpkg: no such file; ") for line in lines)
     assert any(line.startswith("north.tif") and "128 x 128" in line for line in lines)
     assert lines[-1].startswith("not ready: 2 errors, 1 warning, 2 notes")

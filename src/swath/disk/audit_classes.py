@@ -150,6 +150,24 @@ def band_labels(project: Project, regions: Regions, probes: Mapping[Path, Probe]
     return list(band_label_findings(*joined, facts, project.legend, project.path))
 
 
+def class_findings(pixels: Mapping[str, Mapping[str, int]], legend: Legend, path: Path) -> Iterator[Finding]:
+    """Classes that are missing or rare, from the labelled pixels {split: {name: pixels}} of all scenes."""
+    total = sum(pixels.get("trn", {}).values())
+    for name in legend.names:
+        have = {s: t.get(name, 0) for s, t in pixels.items()}
+        if not any(have.values()):
+            yield Finding("warning", "class-never", path, f"class {name} never occurs in the labels",
+                          "correct its source values, or delete it", name)  # fmt: skip
+            continue
+        for split, why in (("trn", "it cannot be learnt"), ("val", "its score there is empty")):
+            if sum(pixels.get(split, {}).values()) and have[split] == 0:
+                yield Finding("warning", "class-absent", path, f"class {name} does not occur in {split}: {why}",
+                              "move a scene that has it", f"{name} {split}")  # fmt: skip
+        if 0 < have.get("trn", 0) < RARE * total:
+            yield Finding("warning", "class-rare", path, f"class {name} has {share(have['trn'], total)} of the training pixels",
+                          "train.class_weights=auto, train.sampler=class_presence, or train.loss={ce: 1, dice: 1}", name)  # fmt: skip
+
+
 def band_label_findings(
     values: NDArray[Any], indices: NDArray[Any], facts: Sequence[BandFacts], legend: Legend, path: Path
 ) -> Iterator[Finding]:

@@ -284,12 +284,16 @@ def _on_rasters(info: vector.VectorInfo, images: Sequence[RasterInfo]) -> list[F
 
 def render(result: dict[str, Any]) -> str:
     """The audit as text: a table of the inputs, then errors, warnings and notes, one line each."""
-    base = os.path.commonpath([os.path.dirname(i["path"]) for i in result["inputs"]]) if result["inputs"] else ""
+    folders = {os.path.dirname(i["path"]) for i in result["inputs"]}
+    base = os.path.commonpath(folders) if folders else ""
+    inside = f"{base.rstrip(os.sep)}{os.sep}" if len(base) > 1 else ""
     rows = [
-        [i["path"].removeprefix(f"{base}/"), i["kind"], _size(i), i["bands"], i["dtype"], i["crs"]]
+        [i["path"].removeprefix(inside), i["kind"], _size(i), i["bands"], i["dtype"], i["crs"]]
         for i in result["inputs"]
     ]
-    lines = [base, table(rows[:MOST_ROWS], ("input", "kind", "size", "bands", "type", "crs"))] if rows else []
+    lines = [f"in {base}:"] if inside else []
+    if rows:
+        lines.append(table(rows[:MOST_ROWS], ("input", "kind", "size", "bands", "type", "crs")))
     if len(rows) > MOST_ROWS:
         lines.append(f"... and {len(rows) - MOST_ROWS} more")
     for split, classes in result.get("classes", {}).items():
@@ -297,7 +301,7 @@ def render(result: dict[str, Any]) -> str:
         lines.append(f"{split}: {sum(c['pixels'] for c in classes.values()):,} labelled pixels: {shares}")
     for f in result["findings"]:
         fix = f"; {f['fix']}" if f["fix"] else ""
-        lines.append(f"{f['level']}: {f['where'].replace(f'{base}/', '')}: {f['message']}{fix}")
+        lines.append(f"{f['level']}: {f['where'].removeprefix(inside)}: {f['message']}{fix}")
     counts = Counter(f["level"] for f in result["findings"])
     verdict = "ready" if result["ok"] else "not ready"
     return "\n".join([*lines, f"{verdict}: " + ", ".join(f"{counts[v]} {v}{'s' * (counts[v] != 1)}" for v in LEVELS)])
