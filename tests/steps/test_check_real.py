@@ -115,3 +115,14 @@ def test_las_vegas_and_new_brunswick(data_dir: Path, tmp_path: Path) -> None:
     told(result, "note", "class-text")
     told(result, "warning", "split-overlap", "8,320 pixels")
     assert check_project(tmp_path / "real.yaml", ["classes.ignore=[255]"])["ok"]
+
+
+@pytest.mark.real
+def test_odd_files_all_end_in_findings(data_dir: Path) -> None:
+    names = [line.split("\t")[0] for line in (data_dir / "odd" / "index.tsv").read_text().splitlines()]
+    files = [f for n in names if (f := data_dir / "odd" / n).suffix.lower() not in (".csv", ".json") and f.is_file()]
+    result = check_files(files[::12])
+    assert {f["code"] for f in result["findings"]} <= set(FINDINGS)
+    assert len(result["inputs"]) == len(files[::12])
+    json.dumps(result, allow_nan=False)
+    assert render(result)
