@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     **dict.fromkeys(
-        ("check", "sample", "train", "evaluate", "predict", "vectorize", "info", "run", "demo", "verify", "schema"),
+        ("check", "sample", "train", "evaluate", "predict", "vectorize", "info", "run", "demo", "verify", "convert", "schema"),
         "swath.api",
     ),
     "Grid": "swath.core.grid",

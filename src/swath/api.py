@@ -112,6 +112,18 @@ def verify(thing: PathLike) -> dict[str, Any]:
     return step(thing)
 
 
+def convert(
+    source: PathLike, out: PathLike, *, to: str, source_format: str | None = None, classes: PathLike | None = None,
+    overwrite: bool = False,
+) -> dict[str, Any]:  # fmt: skip
+    """The same samples in another layout, and what it could not hold; `classes` is a config with the class table."""
+    from swath.config import load_config
+    from swath.steps.convert import convert as step
+
+    legend = load_config(classes).legend() if classes else None
+    return step(source, out, to=to, source_format=source_format, legend=legend, overwrite=overwrite)
+
+
 def schema() -> dict[str, Any]:
     """The JSON Schema of configs."""
     from swath.config import json_schema

@@ -88,6 +88,16 @@ def _verify_args(p: argparse.ArgumentParser) -> None:
     p.add_argument("thing", help="store, bundle, run or raster")
 
 
+def _convert_args(p: argparse.ArgumentParser) -> None:
+    p.add_argument("source", help="a store, or a directory of samples in a foreign layout")
+    p.add_argument("--to", required=True, metavar="FORMAT",
+                   help="store, folders, webdataset, hdf5, lmdb, tfrecords, patches-images or nnunet")  # fmt: skip
+    p.add_argument("--out", required=True, metavar="DIR", help="directory of the new layout")
+    p.add_argument("--from", dest="source_format", metavar="FORMAT", help="the source's format (default: told from its files)")
+    p.add_argument("--classes", metavar="CONFIG", help="config whose `classes` map the label values")
+    _overwrite(p)
+
+
 def _run_args(p: argparse.ArgumentParser) -> None:
     _config(p)
     p.add_argument("--from", dest="start", metavar="STEP", help="make this step and all later ones anew")
@@ -172,6 +182,11 @@ def _show_verify(r: dict[str, Any]) -> str:
     )
 
 
+def _show_convert(r: dict[str, Any]) -> str:
+    lost = [f"lost: {x}" for x in r["lost"]]
+    return "\n".join([table(r["samples"].items(), ["split", "samples"]), *lost, *r["notes"], f"{r['to']}: {r['out']}"])
+
+
 def _show_json(r: dict[str, Any]) -> str:
     return json.dumps(r, indent=2)
 
@@ -201,6 +216,10 @@ VERBS: dict[str, Verb] = {
     "verify": Verb("the proof that a store, bundle, run or map is as it was written", "swath verify runs/roofs",
                    _verify_args,
                    lambda a, o: _plain("verify", o)(a.thing), _show_verify),
+    "convert": Verb("the same samples in another layout: a store, or one that other systems read",
+                    "swath convert runs/roofs/samples.store --to webdataset --out shards", _convert_args,
+                    lambda a, o: _plain("convert", o)(a.source, a.out, to=a.to, source_format=a.source_format,
+                                                      classes=a.classes, overwrite=a.overwrite), _show_convert),
     "schema": Verb("the JSON Schema of configs, for editors", "swath schema > swath.schema.json", lambda p: None,
                    lambda a, o: _plain("schema", o)(), _show_json),
 }  # fmt: skip

@@ -280,6 +280,8 @@ def _bands(p: Probe, method: str) -> Iterator[Finding]:
     seen = [b for b in p.bands if b.minimum <= b.maximum]
     for b in seen:
         place, name = f"band {b.number}", f"({b.name}) " if b.name != f"b{b.number}" else ""
+        if b.minimum == b.maximum and len(p.bands) == 1 and p.some_nodata:
+            continue  # a mask of which the tag hides the rest: told as a collision
         if b.minimum == b.maximum:
             yield Finding("warning", "band-constant", path, f"{name}is {b.minimum:g} everywhere: it carries nothing",
                           "leave it out with bands.select", place)  # fmt: skip
