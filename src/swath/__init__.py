@@ -13,7 +13,27 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     **dict.fromkeys(
-        ("check", "sample", "train", "evaluate", "predict", "vectorize", "info", "run", "demo", "verify", "convert", "schema"),
+        (
+            "check",
+            "sample",
+            "train",
+            "evaluate",
+            "predict",
+            "vectorize",
+            "info",
+            "run",
+            "demo",
+            "verify",
+            "convert",
+            "chip",
+            "mosaic",
+            "mask",
+            "split",
+            "flatten",
+            "summarize",
+            "apply",
+            "schema",
+        ),
         "swath.api",
     ),
     "Grid": "swath.core.grid",

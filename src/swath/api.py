@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from swath.config import LabelsSpec, PredictSpec, RuntimeSpec, VectorizeSpec, override, validated
+from swath.config import LabelsSpec, PredictSpec, RuntimeSpec, VectorizeSpec, load_config, override, validated
 from swath.core.errors import ConfigError, did_you_mean
+from swath.core.legend import Legend
 from swath.yamltext import Marked
 
 PathLike = str | Path
@@ -117,7 +118,6 @@ def convert(
     overwrite: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """The same samples in another layout, and what it could not hold; `classes` is a config with the class table."""
-    from swath.config import load_config
     from swath.steps.convert import convert as step
 
     legend = load_config(classes).legend() if classes else None
@@ -145,3 +145,87 @@ def _sections(overrides: Sequence[str], *specs: type[Any]) -> list[Any]:
     return [
         validated(spec, Marked(marked.value[name], f"command line, section {name}")) for name, spec in names.items()
     ]
+
+
+def chip(images: Sequence[PathLike] | PathLike, *, out: PathLike, size: int, stride: int | None = None,
+         edge: str = "keep", pattern: str = "{stem}_{row}_{col}.tif", expect: int | None = None,
+         overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
+    """Georeferenced windows of rasters, a GeoTIFF each."""
+    from swath.steps.chip import chip as step
+
+    return step(images, out, size=size, stride=stride, edge=_choice("edge", edge, ("keep", "pad", "shift", "drop")),
+                pattern=pattern, expect=expect, overwrite=overwrite)  # fmt: skip
+
+
+def mosaic(inputs: Sequence[PathLike] | PathLike, *, out: PathLike, on_overlap: str = "first", kind: str | None = None,
+           overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
+    """One raster of many that lie side by side: a COG, or by the suffix .vrt a VRT."""
+    from swath.steps.mosaic import mosaic as step
+
+    rule = _choice("on_overlap", on_overlap, ("first", "last", "mean", "max", "min"))
+    made = _choice("kind", kind or ("vrt" if Path(out).suffix.lower() == ".vrt" else "cog"), ("cog", "vrt"))
+    return step(inputs, out, on_overlap=rule, kind=made, overwrite=overwrite)
+
+
+def mask(images: Sequence[PathLike] | PathLike, labels: Sequence[PathLike] | PathLike | None = None, *overrides: str,
+         config: PathLike, out: PathLike, overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
+    """The class raster of every image: labels burnt on its grid, by the classes of a config."""
+    from swath.steps.mask import mask as step
+
+    legend, spec = _classes(config, overrides)
+    assert legend is not None
+    return step(images, labels, out, legend=legend, labels_spec=spec, overwrite=overwrite)
+
+
+def summarize(images: Sequence[PathLike] | PathLike, *overrides: str, out: PathLike | None = None,
+              labels: Sequence[PathLike] | PathLike | None = None, config: PathLike | None = None,
+              bins: int = 256) -> dict[str, Any]:  # fmt: skip
+    """What rasters hold: statistics per band and per class, areas, histograms."""
+    from swath.steps.summarize import summarize as step
+
+    legend, spec = _classes(config, overrides)
+    return step(images, out=out, labels=labels, legend=legend, labels_spec=spec, bins=bins)
+
+
+def flatten(image: PathLike, *overrides: str, out: PathLike, labels: Sequence[PathLike] | PathLike | None = None,
+            config: PathLike | None = None, form: str = "long", bands: Sequence[int | str] | None = None,
+            overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
+    """The table of a raster's pixels, CSV or Parquet."""
+    from swath.steps.flatten import flatten as step
+
+    legend, spec = _classes(config, overrides)
+    return step(image, out, labels=labels, legend=legend, labels_spec=spec, bands=bands,
+                form=_choice("form", form, ("long", "wide")), overwrite=overwrite)  # fmt: skip
+
+
+def apply(function: str, sources: Mapping[str, PathLike], *, out: PathLike, window: int = 1024, margin: int = 0,
+          dtype: str | None = None, workers: int = 1, overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
+    """The raster that `package.module:function` makes of others, window by window."""
+    from swath.steps.apply import apply as step
+
+    return step(function, sources, out, window=window, margin=margin, dtype=dtype, workers=workers, overwrite=overwrite)
+
+
+def split(manifest: PathLike, *, out: PathLike, trn: float = 0.8, val: float = 0.1, tst: float = 0.1, by: str = "scene",
+          seed: int = 0, method: str = "random", overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
+    """The manifest with its column `split` filled; nothing is copied or moved."""
+    from swath.steps.split_files import split_files
+
+    return split_files(manifest, out, trn=trn, val=val, tst=tst, by=_choice("by", by, ("scene", "folder")), seed=seed,
+                       method=_choice("method", method, ("random", "interleave")), overwrite=overwrite)  # fmt: skip
+
+
+def _classes(config: PathLike | None, overrides: Sequence[str]) -> tuple[Legend | None, LabelsSpec | None]:
+    """The class table and label settings of a config; none without a config."""
+    if config is None:
+        if overrides:
+            raise ConfigError("override", overrides[0], "overrides need a config", "name the YAML file with --config")
+        return None, None
+    loaded = load_config(config, overrides)
+    return loaded.legend(), loaded.labels
+
+
+def _choice(key: str, value: str, known: tuple[str, ...]) -> Any:
+    if value not in known:
+        raise ConfigError("choice", key, f"'{value}' is no choice", did_you_mean(value, known))
+    return value

@@ -11,37 +11,20 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from swath import __version__
+from swath.cli_tools import TOOLS
+from swath.commands import Verb, call, overwrite_argument, plain
 from swath.core.errors import ConfigError, ResourceError, SwathError, did_you_mean
 from swath.messages import counts, say, set_verbosity, table
 from swath.progress import set_quiet
 
 _OVERRIDE = re.compile(r"^[a-z_]+(\.[A-Za-z0-9_]+)*=")
-Args = argparse.Namespace
-
-
-@dataclass(frozen=True)
-class Verb:
-    """One verb: what it results in, an example, its arguments, the call, and the human form of its result."""
-
-    result: str
-    example: str
-    arguments: Callable[[argparse.ArgumentParser], None]
-    call: Callable[[Args, list[str]], dict[str, Any]]
-    show: Callable[[dict[str, Any]], str]
-
-
 def _config(p: argparse.ArgumentParser) -> None:
     p.add_argument("config", help="YAML file with at least `scenes` and `classes`")
-
-
-def _overwrite(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--overwrite", action="store_true", help="replace what is there")
 
 
 def _check_args(p: argparse.ArgumentParser) -> None:
@@ -50,7 +33,7 @@ def _check_args(p: argparse.ArgumentParser) -> None:
 
 def _sample_args(p: argparse.ArgumentParser) -> None:
     _config(p)
-    _overwrite(p)
+    overwrite_argument(p)
 
 
 def _train_args(p: argparse.ArgumentParser) -> None:
@@ -58,7 +41,7 @@ def _train_args(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--resume", action="store_true", help="go on with an interrupted training; harmless on a finished one"
     )
-    _overwrite(p)
+    overwrite_argument(p)
 
 
 def _evaluate_args(p: argparse.ArgumentParser) -> None:
@@ -71,13 +54,13 @@ def _predict_args(p: argparse.ArgumentParser) -> None:
     p.add_argument("model", help="a bundle or a run")
     p.add_argument("inputs", nargs="+", metavar="INPUT", help="rasters, folders, globs or manifests")
     p.add_argument("--out", required=True, metavar="DIR", help="directory of the maps")
-    _overwrite(p)
+    overwrite_argument(p)
 
 
 def _vectorize_args(p: argparse.ArgumentParser) -> None:
     p.add_argument("map", help="a map made by `swath predict`")
     p.add_argument("--out", required=True, metavar="FILE", help="the GeoPackage")
-    _overwrite(p)
+    overwrite_argument(p)
 
 
 def _info_args(p: argparse.ArgumentParser) -> None:
@@ -95,33 +78,20 @@ def _convert_args(p: argparse.ArgumentParser) -> None:
     p.add_argument("--out", required=True, metavar="DIR", help="directory of the new layout")
     p.add_argument("--from", dest="source_format", metavar="FORMAT", help="the source's format (default: told from its files)")
     p.add_argument("--classes", metavar="CONFIG", help="config whose `classes` map the label values")
-    _overwrite(p)
+    overwrite_argument(p)
 
 
 def _run_args(p: argparse.ArgumentParser) -> None:
     _config(p)
     p.add_argument("--from", dest="start", metavar="STEP", help="make this step and all later ones anew")
     p.add_argument("--only", metavar="STEP", help="make this step alone")
-    _overwrite(p)
+    overwrite_argument(p)
 
 
 def _demo_args(p: argparse.ArgumentParser) -> None:
     p.add_argument("--out", default="demo", metavar="DIR", help="directory of the demo (default: demo)")
     p.add_argument("--seed", type=int, default=0, help="another town (default: 0)")
-    _overwrite(p)
-
-
-def _call(name: str) -> Any:
-    from swath import api
-
-    return getattr(api, name)
-
-
-def _plain(name: str, overrides: list[str]) -> Any:
-    """A verb without settings; an override is refused, not passed over."""
-    if overrides:
-        raise ConfigError("override", overrides[0], f"`swath {name}` has no settings", "leave it out")
-    return _call(name)
+    overwrite_argument(p)
 
 
 def _show_check(result: dict[str, Any]) -> str:
@@ -193,35 +163,36 @@ def _show_json(r: dict[str, Any]) -> str:
 
 VERBS: dict[str, Verb] = {
     "check": Verb("an audit of all scenes: everything that would spoil the map", "swath check roofs.yaml", _check_args,
-                  lambda a, o: _call("check")(*a.things, overrides=o), _show_check),
+                  lambda a, o: call("check")(*a.things, overrides=o), _show_check),
     "sample": Verb("a store of samples, cut, labelled, split and filtered", "swath sample roofs.yaml sample.tile=512",
-                   _sample_args, lambda a, o: _call("sample")(a.config, *o, overwrite=a.overwrite), _show_sample),
+                   _sample_args, lambda a, o: call("sample")(a.config, *o, overwrite=a.overwrite), _show_sample),
     "train": Verb("a model bundle, best and last, with curves", "swath train roofs.yaml train.budget=10m", _train_args,
-                  lambda a, o: _call("train")(a.config, *o, resume=a.resume, overwrite=a.overwrite), _show_train),
+                  lambda a, o: call("train")(a.config, *o, resume=a.resume, overwrite=a.overwrite), _show_train),
     "evaluate": Verb("exact scores on labelled scenes", "swath evaluate runs/roofs scenes.csv --split tst", _evaluate_args,
-                     lambda a, o: _call("evaluate")(a.model, a.scenes, *o, split=None if a.split == "all" else a.split),
+                     lambda a, o: call("evaluate")(a.model, a.scenes, *o, split=None if a.split == "all" else a.split),
                      _show_scores),
     "predict": Verb("a map of every input raster, a Cloud-Optimized GeoTIFF on its own grid",
                     "swath predict runs/roofs new/*.tif --out maps", _predict_args,
-                    lambda a, o: _call("predict")(a.model, a.inputs, *o, out=a.out, overwrite=a.overwrite), _show_predict),
+                    lambda a, o: call("predict")(a.model, a.inputs, *o, out=a.out, overwrite=a.overwrite), _show_predict),
     "vectorize": Verb("the polygons of a map as a GeoPackage", "swath vectorize maps/town_map.tif --out town.gpkg",
                       _vectorize_args,
-                      lambda a, o: _call("vectorize")(a.map, *o, out=a.out, overwrite=a.overwrite), _show_vectorize),
+                      lambda a, o: call("vectorize")(a.map, *o, out=a.out, overwrite=a.overwrite), _show_vectorize),
     "info": Verb("what a thing is: raster, vector, store, bundle, run, map or config", "swath info runs/roofs", _info_args,
-                 lambda a, o: _plain("info", o)(a.thing), _show_info),
+                 lambda a, o: plain("info", o)(a.thing), _show_info),
     "run": Verb("the whole chain: check, sample, train, evaluate, predict, vectorize", "swath run roofs.yaml", _run_args,
-                lambda a, o: _call("run")(a.config, *o, start=a.start, only=a.only, overwrite=a.overwrite), _show_run),
+                lambda a, o: call("run")(a.config, *o, start=a.start, only=a.only, overwrite=a.overwrite), _show_run),
     "demo": Verb("the whole chain on a generated town, in under three minutes", "swath demo --out demo", _demo_args,
-                 lambda a, o: _call("demo")(a.out, *o, seed=a.seed, overwrite=a.overwrite), _show_run),
+                 lambda a, o: call("demo")(a.out, *o, seed=a.seed, overwrite=a.overwrite), _show_run),
     "verify": Verb("the proof that a store, bundle, run or map is as it was written", "swath verify runs/roofs",
                    _verify_args,
-                   lambda a, o: _plain("verify", o)(a.thing), _show_verify),
+                   lambda a, o: plain("verify", o)(a.thing), _show_verify),
     "convert": Verb("the same samples in another layout: a store, or one that other systems read",
                     "swath convert runs/roofs/samples.store --to webdataset --out shards", _convert_args,
-                    lambda a, o: _plain("convert", o)(a.source, a.out, to=a.to, source_format=a.source_format,
+                    lambda a, o: plain("convert", o)(a.source, a.out, to=a.to, source_format=a.source_format,
                                                       classes=a.classes, overwrite=a.overwrite), _show_convert),
+    **TOOLS,
     "schema": Verb("the JSON Schema of configs, for editors", "swath schema > swath.schema.json", lambda p: None,
-                   lambda a, o: _plain("schema", o)(), _show_json),
+                   lambda a, o: plain("schema", o)(), _show_json),
 }  # fmt: skip
 
 

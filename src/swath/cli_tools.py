@@ -1,0 +1,162 @@
+"""The raster tools as verbs of the command line."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from swath.commands import Verb, call, overwrite_argument, plain
+from swath.core.errors import ConfigError
+from swath.messages import counts, table
+
+
+def _chip_args(p: argparse.ArgumentParser) -> None:
+    p.add_argument("images", nargs="+", metavar="IMAGE", help="rasters, folders, globs or manifests")
+    p.add_argument("--out", required=True, metavar="DIR", help="directory of the chips")
+    p.add_argument("--size", type=int, required=True, help="side of a chip in pixels")
+    p.add_argument("--stride", type=int, help="pixels from chip to chip (default: size)")
+    p.add_argument("--edge", default="keep", choices=("keep", "pad", "shift", "drop"),
+                   help="the last chip: true size, filled up with nodata, slid back inside, left out (default: keep)")  # fmt: skip
+    p.add_argument("--pattern", default="{stem}_{row}_{col}.tif", help="names by {stem}, {row}, {col}, {index}")
+    p.add_argument("--expect", type=int, metavar="N", help="fail unless there are N chips")
+    overwrite_argument(p)
+
+
+def _mosaic_args(p: argparse.ArgumentParser) -> None:
+    p.add_argument("inputs", nargs="+", metavar="INPUT", help="rasters, folders or globs, on one grid")
+    p.add_argument("--out", required=True, metavar="FILE", help="a .tif (COG) or .vrt")
+    p.add_argument("--on-overlap", default="first", choices=("first", "last", "mean", "max", "min"),
+                   help="which valid pixel counts where several lie (default: first)")  # fmt: skip
+    overwrite_argument(p)
+
+
+def _label_args(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--labels", nargs="+", metavar="FILE", help="a raster, or vectors, folders and globs of them: their union")
+    p.add_argument("--config", metavar="FILE", help="YAML file with `classes` (and `labels`)")
+
+
+def _mask_args(p: argparse.ArgumentParser) -> None:
+    p.add_argument("images", nargs="+", metavar="IMAGE", help="rasters, folders, globs, or manifests with labels")
+    p.add_argument("--labels", nargs="+", metavar="FILE", help="a raster, or vectors, folders and globs of them: their union")
+    p.add_argument("--config", required=True, metavar="FILE", help="YAML file with `classes` (and `labels`)")
+    p.add_argument("--out", required=True, metavar="DIR", help="directory of the masks")
+    overwrite_argument(p)
+
+
+def _summarize_args(p: argparse.ArgumentParser) -> None:
+    p.add_argument("images", nargs="+", metavar="IMAGE", help="rasters, folders, globs or manifests")
+    p.add_argument("--out", metavar="DIR", help="directory of JSON files and histograms")
+    _label_args(p)
+    p.add_argument("--bins", type=int, default=256, help="bins of a histogram (default: 256)")
+
+
+def _flatten_args(p: argparse.ArgumentParser) -> None:
+    p.add_argument("image", help="a raster")
+    p.add_argument("--out", required=True, metavar="FILE", help="a .csv or .parquet")
+    _label_args(p)
+    p.add_argument("--form", default="long", choices=("long", "wide"), help="a row per value, or per pixel (default: long)")
+    p.add_argument("--bands", nargs="+", metavar="BAND", help="numbers from 1, or names (default: all)")
+    overwrite_argument(p)
+
+
+def _apply_args(p: argparse.ArgumentParser) -> None:
+    p.add_argument("function", help="package.module:function of {name: (C, h, w)}, returning (K, h, w)")
+    p.add_argument("--source", action="append", required=True, metavar="NAME:FILE", help="a raster under a name; repeat it")
+    p.add_argument("--out", required=True, metavar="FILE", help="the GeoTIFF")
+    p.add_argument("--window", type=int, default=1024, help="side of a window in pixels (default: 1024)")
+    p.add_argument("--margin", type=int, default=0, help="pixels read around each window (default: 0)")
+    p.add_argument("--dtype", help="pixel type of the result (default: what the function returns)")
+    p.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
+    overwrite_argument(p)
+
+
+def _split_args(p: argparse.ArgumentParser) -> None:
+    p.add_argument("manifest", help="CSV, JSON or GeoPackage with a column `image`")
+    p.add_argument("--out", required=True, metavar="FILE", help="the new manifest, .csv or .json")
+    for name, share in (("trn", 0.8), ("val", 0.1), ("tst", 0.1)):
+        p.add_argument(f"--{name}", type=float, default=share, help=f"proportion of the rows (default: {share})")
+    p.add_argument("--by", default="scene", choices=("scene", "folder"), help="what stays together beside groups")
+    p.add_argument("--method", default="random", choices=("random", "interleave"), help="order of dealing")
+    p.add_argument("--seed", type=int, default=0, help="of the random order (default: 0)")
+    overwrite_argument(p)
+
+
+def _sources(texts: list[str]) -> dict[str, str]:
+    """Name -> file of `NAME:FILE` words."""
+    found: dict[str, str] = {}
+    for text in texts:
+        name, sign, file = text.partition(":")
+        if not (name and sign and file) or name in found:
+            raise ConfigError("source", text, "is no NAME:FILE with a name of its own", "write --source a:image.tif")
+        found[name] = file
+    return found
+
+
+def _show_chip(r: dict[str, Any]) -> str:
+    return "\n".join(filter(None, [f"{r['chips']} chips: {r['out']}", counts("events", r["events"])]))
+
+
+def _show_mosaic(r: dict[str, Any]) -> str:
+    grid = r["grid"]
+    text = f"{grid['width']} x {grid['height']} pixels of {r['inputs']} rasters: {r['mosaic']}"
+    return "\n".join(filter(None, [text, counts("events", r["events"])]))
+
+
+def _show_mask(r: dict[str, Any]) -> str:
+    rows = [(Path(m["mask"]).name, m["polygons"], m["classes"], m["ignored"]) for m in r["masks"]]
+    shown = table(rows, ["mask", "polygons", "pixels", "ignored"])
+    return "\n".join(filter(None, [shown, counts("events", r["events"]), f"masks: {r['out']}"]))
+
+
+def _show_summarize(r: dict[str, Any]) -> str:
+    keys = ("min", "max", "mean", "std", "nodata_share")
+    rows = [(Path(i["path"]).name, b["name"], *(b[k] for k in keys)) for i in r["images"] for b in i["bands"]]
+    parts = [table(rows, ["image", "band", *keys])]
+    own = ("pixels", "share", "area_m2", "polygons", "polygon_area_m2")
+    classes = [(Path(i["path"]).name, n, *(c[k] for k in own)) for i in r["images"] for n, c in (i["classes"] or {}).items()]
+    return "\n\n".join([*parts, table(classes, ["image", "class", *own])] if classes else parts)
+
+
+def _show_flatten(r: dict[str, Any]) -> str:
+    text = f"{r['rows']:,} rows of {r['pixels']:,} pixels: {r['table']}"
+    return "\n".join(filter(None, [text, counts("events", r["events"])]))
+
+
+def _show_apply(r: dict[str, Any]) -> str:
+    return f"{r['bands']} bands of {r['dtype']} in {r['windows']} windows, {r['nodata_pixels']:,} pixels nodata: {r['raster']}"
+
+
+def _show_split(r: dict[str, Any]) -> str:
+    rows = [(s, r["scenes"][s], r["units"][s]) for s in r["scenes"]]
+    return f"{table(rows, ['split', 'scenes', 'units'])}\n{r['replaced']} splits replaced\nmanifest: {r['manifest']}"
+
+
+TOOLS: dict[str, Verb] = {
+    "chip": Verb("a folder of georeferenced windows of rasters", "swath chip images --size 512 --out chips", _chip_args,
+                 lambda a, o: plain("chip", o)(a.images, out=a.out, size=a.size, stride=a.stride, edge=a.edge,
+                                                pattern=a.pattern, expect=a.expect, overwrite=a.overwrite), _show_chip),
+    "mosaic": Verb("one raster of many that lie side by side", "swath mosaic chips --out whole.tif", _mosaic_args,
+                   lambda a, o: plain("mosaic", o)(a.inputs, out=a.out, on_overlap=a.on_overlap, overwrite=a.overwrite),
+                   _show_mosaic),
+    "mask": Verb("a class raster of every image, its labels burnt on its grid",
+                 "swath mask images --labels roofs.gpkg --config roofs.yaml --out masks", _mask_args,
+                 lambda a, o: call("mask")(a.images, a.labels, *o, config=a.config, out=a.out, overwrite=a.overwrite),
+                 _show_mask),
+    "summarize": Verb("what rasters hold: statistics per band and class, areas, histograms",
+                      "swath summarize images --out summary", _summarize_args,
+                      lambda a, o: call("summarize")(a.images, *o, out=a.out, labels=a.labels, config=a.config, bins=a.bins),
+                      _show_summarize),
+    "flatten": Verb("a table of a raster's pixels", "swath flatten image.tif --out pixels.csv --form wide", _flatten_args,
+                    lambda a, o: call("flatten")(a.image, *o, out=a.out, labels=a.labels, config=a.config, form=a.form,
+                                                  bands=a.bands, overwrite=a.overwrite), _show_flatten),
+    "apply": Verb("a raster that any Python function makes of others",
+                  "swath apply mine.indices:ndvi --source a:image.tif --out ndvi.tif", _apply_args,
+                  lambda a, o: plain("apply", o)(a.function, _sources(a.source), out=a.out, window=a.window,
+                                                  margin=a.margin, dtype=a.dtype, workers=a.workers,
+                                                  overwrite=a.overwrite), _show_apply),
+    "split": Verb("a manifest whose column `split` is filled", "swath split scenes.csv --out split.csv --val 0.2 --tst 0",
+                  _split_args,
+                  lambda a, o: plain("split", o)(a.manifest, out=a.out, trn=a.trn, val=a.val, tst=a.tst, by=a.by,
+                                                  seed=a.seed, method=a.method, overwrite=a.overwrite), _show_split),
+}  # fmt: skip

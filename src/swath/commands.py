@@ -1,0 +1,42 @@
+"""What the verbs of the command line are made of."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from swath.core.errors import ConfigError
+
+Args = argparse.Namespace
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb: what it results in, an example, its arguments, the call, and the human form of its result."""
+
+    result: str
+    example: str
+    arguments: Callable[[argparse.ArgumentParser], None]
+    call: Callable[[Args, list[str]], dict[str, Any]]
+    show: Callable[[dict[str, Any]], str]
+
+
+def overwrite_argument(p: argparse.ArgumentParser) -> None:
+    """The option `--overwrite`."""
+    p.add_argument("--overwrite", action="store_true", help="replace what is there")
+
+
+def call(name: str) -> Any:
+    """The function behind a verb, loaded when it is needed."""
+    from swath import api
+
+    return getattr(api, name)
+
+
+def plain(name: str, overrides: list[str]) -> Any:
+    """A verb without settings; an override is refused, not passed over."""
+    if overrides:
+        raise ConfigError("override", overrides[0], f"`swath {name}` has no settings", "leave it out")
+    return call(name)
