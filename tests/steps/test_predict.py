@@ -263,3 +263,17 @@ def test_the_inputs_stay_untouched(bundle: Path, own_town: Path, tmp_path: Path,
     before = fingerprint(own_town.parent), fingerprint(bundle)
     swath.predict(bundle, own_town.parent, *ON, out=tmp_path / "out")
     assert (fingerprint(own_town.parent), fingerprint(bundle)) == before
+
+
+def test_products_published_before_a_kill_are_kept(bundle: Path, town: Path, tmp_path: Path) -> None:
+    """A kill between the publishing of two products: the rerun makes the missing ones only."""
+    words = (bundle, town.parent / "west.tif", "predict.save=[classes,confidence,probabilities]")
+    whole = swath.predict(*words, out=tmp_path / "whole")["maps"][0]
+    made = swath.predict(*words, out=tmp_path / "maps")["maps"][0]
+    kept = Path(made["map"]).stat().st_mtime_ns
+    Path(made["probabilities"]).unlink()
+    Path(made["confidence"]).unlink()
+    again = swath.predict(*words, out=tmp_path / "maps")["maps"][0]
+    assert Path(again["map"]).stat().st_mtime_ns == kept
+    for name in ("map", "confidence", "probabilities"):
+        assert Path(again[name]).read_bytes() == Path(whole[name]).read_bytes()

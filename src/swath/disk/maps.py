@@ -77,6 +77,11 @@ def best_class(scores: NDArray[np.float32]) -> NDArray[np.uint16]:
     return index
 
 
+def spool_path(target: Path) -> Path:
+    """Where the finished rows of a raster lie until it is published."""
+    return target.with_name(f".{target.stem}.spool")
+
+
 class RasterSink:
     """Takes finished rows into a spool that survives a kill; `finish` publishes them as a COG, verified.
 
@@ -90,7 +95,7 @@ class RasterSink:
         self.part = part_name(target)
         self._pending: dict[int, NDArray[Any]] = {}
         self._stops: dict[int, int] = {}
-        self.spool = Spool(target.with_name(f".{target.stem}.spool"), key, product.bands, product.dtype)
+        self.spool = Spool(spool_path(target), key, product.bands, product.dtype)
 
     def resume(self, stops: dict[int, int]) -> None:
         """Goes on after `stops` (first column of a band -> first row not done): what is stored beyond is dropped."""

@@ -14,7 +14,7 @@ from swath.config import PredictSpec, RuntimeSpec
 from swath.core.errors import ConfigError, DataError, ResourceError, SwathError
 from swath.core.stitch import Rows
 from swath.disk.bundle import Bundle
-from swath.disk.maps import RasterSink, products, read_map_info
+from swath.disk.maps import RasterSink, products, read_map_info, spool_path
 from swath.disk.publish import make_directory, require_space, sweep
 from swath.disk.raster import SUFFIXES, RasterReader
 from swath.disk.scenes import expand_inputs
@@ -99,11 +99,14 @@ def _map_one(
     wanted = products(bundle.legend, spec.save)
     paths = job.outputs(out, spec.save, {n: p.suffix for n, p in wanted.items()})
     tags = _tags(bundle, job.image, spec)
-    if not overwrite and _done(paths, tags):
+    done = set() if overwrite else {name for name, path in paths.items() if _made_so(path, tags)}
+    for name in done:
+        spool_path(paths[name]).unlink(missing_ok=True)  # of a start that was killed right after publishing
+    if done == set(paths):
         return {"input": str(job.image.absolute()), "map": str(paths["classes"].absolute()), "seconds": 0.0,
                 "executor": "kept", "tiles": 0, "already_done": True, "exact": None, "margin": None}  # fmt: skip
-    for path in paths.values():
-        if path.exists() and not overwrite:
+    for name, path in paths.items():
+        if path.exists() and not overwrite and name not in done:
             raise ResourceError("exists", path, "is there already, made otherwise", "add --overwrite to replace it")
     grid = reader.grid
     require_space(
@@ -116,6 +119,8 @@ def _map_one(
     sinks: dict[str, RasterSink] = {}
     try:
         for name, product in wanted.items():
+            if name in done:  # published before a kill that spared the others
+                continue
             sinks[name] = RasterSink(paths[name], grid, product, bundle.legend, tags, key)
         resumed, invalid = _stream(choice, list(sinks.values()), grid.height * grid.width, job)
         for sink in sinks.values():
@@ -181,15 +186,15 @@ def _tags(bundle: Bundle, image: Path, spec: PredictSpec) -> dict[str, Any]:
     }
 
 
-def _done(paths: dict[str, Path], tags: dict[str, Any]) -> bool:
-    """True where every output is there and was made by the same model and settings of the same input."""
-    if not all(p.exists() for p in paths.values()):
+def _made_so(path: Path, tags: dict[str, Any]) -> bool:
+    """True where an output is there and was made by the same model and settings of the same input."""
+    if not path.exists():
         return False
-    keys = ("MODEL", "INPUT_STAMP", "SETTINGS")
     try:
-        return all(all(read_map_info(p).tags.get(k) == tags[k] for k in keys) for p in paths.values())
+        found = read_map_info(path).tags
     except SwathError:
         return False
+    return all(found.get(k) == tags[k] for k in ("MODEL", "INPUT_STAMP", "SETTINGS"))
 
 
 def _listed(failures: list[SwathError], total: int) -> DataError:
