@@ -103,10 +103,8 @@ def test_channels_last_and_wide_labels_give_the_same(name):
 def test_a_binary_head_is_the_softmax_of_zero_and_the_logit(name):
     logits, target = batch(1)
     weights = [0.3, 1.7]
-    if name == "bce":  # with two channels this is one sigmoid each
-        expected = build_loss({"ce": 1.0}, class_weights=weights)
-    else:
-        expected = build_loss({name: 1.0}, class_weights=weights)
+    same = "ce" if name == "bce" else name  # with two channels bce is one sigmoid each
+    expected = build_loss({same: 1.0}, class_weights=weights)
     two = torch.cat([torch.zeros_like(logits), logits], 1)
     value = build_loss({name: 1.0}, class_weights=weights)(logits, target)
     assert value.item() == pytest.approx(expected(two, target).item(), rel=1e-5)
