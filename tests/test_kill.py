@@ -72,18 +72,20 @@ def trial(base: Path, words, watched: Path, patterns: tuple[str, ...], kills: in
     seconds = finish(words(whole))
     expected = hashes(whole / watched, patterns)
     assert expected
-    draw, struck = random.Random(0), 0
+    draw = random.Random(0)
     for n in range(kills):
         copy = base.parent / f"kill{n}"
         shutil.copytree(base, copy)
-        struck += killed(words(copy), draw.uniform(0.35, 0.98) * seconds)
+        while not killed(words(copy), draw.uniform(0.35, 0.98) * seconds):  # it was faster this time: strike earlier
+            shutil.rmtree(copy)
+            shutil.copytree(base, copy)
+            seconds *= 0.7
         if n % 2:
-            struck += killed(words(copy) + list(rerun), draw.uniform(0.3, 0.9) * seconds)
+            killed(words(copy) + list(rerun), draw.uniform(0.3, 0.9) * seconds)
         finish(words(copy) + list(rerun))
         assert hashes(copy / watched, patterns) == expected
         assert not [p for p in (copy / watched).rglob("*.spool")]
         shutil.rmtree(copy)
-    assert struck >= kills / 2
 
 
 @pytest.mark.parametrize("kills", KILLS)

@@ -18,7 +18,7 @@ from swath.core.errors import ConfigError
 from swath.core.legend import ClassEntry, Legend
 from swath.core.stitch import Rows
 from swath.disk.raster import RasterReader
-from swath.engines.choose import choose
+from swath.engines.choose import band_rows, choose
 from swath.engines.predictor import TorchPredictor
 from swath.engines.rowgraph import trace_rows
 from swath.engines.rows import RowsPlan, plan_rows, resume_row, run_rows
@@ -141,6 +141,18 @@ def test_less_memory_gives_narrower_bands(tmp_path: Path) -> None:
     assert tight.band < 8000
     assert tight.margin >= max(graph.radius_columns)
     assert graph.peak_bytes(tight.band + 2 * tight.margin, tight.strip) <= graph.peak_bytes(3000, 4)
+
+
+def test_the_band_of_tiles_stays_within_the_memory(tmp_path: Path) -> None:
+    model = predictor(*NETS[0])
+    reader = image(tmp_path / "wide.tif", 300, 900)
+    memory = 3_000_000
+    choice = choose(reader, model, PredictSpec(executor="tiles", memory=memory))
+    rows = band_rows(reader, PredictSpec(memory=memory), 3, model.stride)
+    assert rows < 300
+    assert rows * 900 * 3 * 8 <= memory / 2
+    scores, _ = assembled(choice.run(lambda _: None, {}), 300, 900)
+    equal(scores, walked(reader, model, executor="tiles", tile=2048)[0])
 
 
 def test_what_cannot_be_streamed_is_told(tmp_path: Path) -> None:

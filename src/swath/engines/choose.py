@@ -91,14 +91,23 @@ def choose_tiles(reader: RasterReader, predictor: Predictor, spec: PredictSpec, 
     else:
         margin, exact, blend = radius, True, None
     margin = up(margin, stride)
+    rows = band_rows(reader, spec, len(predictor.legend), stride)
     core = core_side(reader, spec, margin, stride) if spec.tile == "auto" else up(spec.tile, stride)
-    plan = TilePlan(core, margin, spec.batch_size, blend, spec.overlap)
+    if blend is not None and spec.tile == "auto":
+        core = min(core, rows)
+    plan = TilePlan(core, margin, spec.batch_size, blend, spec.overlap, rows)
     tiles = plan.tiles(*reader.grid.shape, stride)
     computed = sum(t.read.area for t in tiles)
     return Choice(
         "tiles", lambda advance, starts: run_tiles(reader, predictor, plan, advance, starts.get(0, 0)), len(tiles), margin, exact,
         computed / (reader.grid.height * reader.grid.width), because or f"tiles of {core} with a margin of {margin}",
     )  # fmt: skip
+
+
+def band_rows(reader: RasterReader, spec: PredictSpec, classes: int, stride: int) -> int:
+    """The most rows of tiles whose scores of all classes take at most half of the memory, whatever the width."""
+    row = 8 * (classes + 2) * reader.grid.width  # scores, weights and masks, and the copy that is given out
+    return max(stride, min(spec.memory // 2 // row, up(reader.grid.height, stride)) // stride * stride)
 
 
 def core_side(reader: RasterReader, spec: PredictSpec, margin: int, stride: int) -> int:

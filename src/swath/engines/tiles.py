@@ -22,19 +22,23 @@ Read = tuple[Tile, NDArray[Any], NDArray[np.bool_]]
 
 @dataclass(frozen=True)
 class TilePlan:
-    """How a raster is cut: core side and margin in pixels; with `blend` overlapping tiles are averaged instead."""
+    """How a raster is cut: core side and margin in pixels; with `blend` overlapping tiles are averaged instead.
+
+    `rows` makes cores lower than they are wide, so that the band of rows in which tiles are put together stays small.
+    """
 
     core: int
     margin: int
     batch_size: int = 1
     blend: str | None = None
     overlap: float = 0.5
+    rows: int | None = None
 
     def tiles(self, height: int, width: int, stride: int) -> list[Tile]:
         """The tiles of a raster, ordered by row."""
         tall, wide = extended_shape(height, width, stride)
         if self.blend is None:
-            return list(margin_tiles(tall, wide, self.core, self.margin, stride))
+            return list(margin_tiles(tall, wide, (min(self.core, self.rows or self.core), self.core), self.margin, stride))
         side = up(min(self.core, max(tall, wide)), stride)
         step = max(stride, int(side * (1 - self.overlap)) // stride * stride)
         boxes = sorted(grid_windows(tall, wide, side, step, "shift"))
