@@ -1,15 +1,23 @@
-"""Writes docs/config.md from the specs in swath.config: `python docs/generate.py`; a test compares it with the file."""
+"""Writes what the docs take from the code: `python docs/generate.py`; a test compares the files with it.
+
+docs/config.md is written whole, from the specs in swath.config; in other pages what stands between `<!-- begin NAME -->`
+and `<!-- end -->`: the tables of verbs and of functions.
+"""
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import swath
+from swath.cli import VERBS
 from swath.config import Config
 
-PAGE = Path(__file__).parent / "config.md"
+DOCS = Path(__file__).parent
 HEAD = """# The config
 
 <!-- Written by docs/generate.py from swath/config.py: change the text there. -->
@@ -44,6 +52,35 @@ FURTHER = {
     "predict": "What margins do: [exactness](exactness.md).",
     "classes": "Beside these keys stands one entry per class id: [classes](classes.md).",
 }
+
+
+def pages() -> dict[Path, str]:
+    """Every page that holds something of the code, with the text that it should have."""
+    found = {DOCS / "config.md": config_page()}
+    tables = {"verbs": (DOCS.parent / "README.md", verbs("docs/")), "pages": (DOCS / "index.md", verbs(""))}
+    for name, (page, table) in {**tables, "functions": (DOCS / "python.md", functions())}.items():
+        parts = re.compile(rf"(<!-- begin {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        found[page] = parts.sub(lambda m, table=table: f"{m[1]}\n{table}\n\n{m[2]}", page.read_text())
+    return found
+
+
+def verbs(prefix: str) -> str:
+    """The table of verbs, with links to their pages."""
+    rows = [f"| [`{name}`]({prefix}verbs/{name}.md) | {verb.result} |" for name, verb in VERBS.items()]
+    return "\n".join(["| verb | its result |", "|---|---|", *rows])
+
+
+def functions() -> str:
+    """The table of the verbs as functions, with their arguments."""
+    rows = [f"| `swath.{name}{_signature(name)}` | [{name}](verbs/{name}.md) |" for name in VERBS]
+    return "\n".join(["| function | see |", "|---|---|", *rows])
+
+
+def _signature(name: str) -> str:
+    """The arguments with their defaults, without types."""
+    found = inspect.signature(getattr(swath, name))
+    bare = [p.replace(annotation=inspect.Parameter.empty) for p in found.parameters.values()]
+    return str(inspect.Signature(bare)).replace("'", '"')
 
 
 def config_page() -> str:
@@ -120,4 +157,5 @@ def _default(field: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(config_page())
+    for page, text in pages().items():
+        page.write_text(text)
