@@ -145,7 +145,8 @@ def _maps(chain: Chain) -> list[dict[str, Any]]:
 
 def _picture(chain: Chain, again: bool) -> dict[str, Any]:
     made = _maps(chain)[0]
-    return {"picture": str(map_picture(chain.project, Path(made["input"]), Path(made["map"]), chain.run / "map.png"))}
+    image = next((s.image for s in chain.project.scenes if str(s.image.absolute()) == made["input"]), Path(made["input"]))
+    return {"picture": str(map_picture(chain.project, image, Path(made["map"]), chain.run / "map.png"))}
 
 
 _ACTIONS: dict[str, Callable[[Chain, bool], dict[str, Any]]] = {

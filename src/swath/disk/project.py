@@ -24,6 +24,7 @@ from swath.core.statistics import BandStatistics
 from swath.core.windows import Window, grid_windows
 from swath.disk.labels import Labels, open_labels
 from swath.disk.raster import RasterInfo, RasterReader, raster_info
+from swath.disk.remote import is_remote, remote_access
 from swath.disk.scenes import Scene, config_scenes
 from swath.disk.stamp import file_stamp
 
@@ -140,7 +141,8 @@ class Project:
         dumped = self.config.model_dump(mode="json")
         files = [p for s in self.scenes for p in (s.image, s.labels, s.aoi) if p is not None]
         files += [p.with_suffix(".dbf") for p in files if p.suffix.lower() == ".shp" and p.with_suffix(".dbf").exists()]
-        stamps = [(os.path.relpath(p, self.path.parent), file_stamp(p)) for p in files]
+        home = self.path.parent
+        stamps = [(str(p) if is_remote(p) else os.path.relpath(p, home), file_stamp(p)) for p in files]
         splits = [s.split for s in self.scenes]
         text = json.dumps([{k: dumped[k] for k in sections}, stamps, splits, self.legend.as_dict()], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -150,7 +152,9 @@ def load_project(path: str | Path, overrides: Sequence[str] = ()) -> Project:
     """The project of a config file. Raises ConfigError or DataError; nothing but headers is read yet."""
     path = Path(path)
     config = load_config(path, overrides)
-    return Project(path.absolute(), config, config.legend(), config_scenes(config.scenes, path))
+    with remote_access(config.runtime.remote):
+        scenes = config_scenes(config.scenes, path)
+    return Project(path.absolute(), config, config.legend(), scenes)
 
 
 def select_bands(config: Config, info: RasterInfo, scene: Scene) -> Bands:

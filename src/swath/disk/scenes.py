@@ -15,6 +15,8 @@ from typing import Any
 
 from swath.core.errors import ConfigError, DataError, did_you_mean
 from swath.core.splits import Split
+from swath.disk.download import local_copy
+from swath.disk.remote import is_remote, location
 
 _SPLITS: dict[str, Split] = {
     "trn": "trn", "train": "trn", "training": "trn", "val": "val", "valid": "val", "validation": "val",
@@ -48,7 +50,7 @@ class Scene:
 
 def read_manifest(path: str | Path) -> tuple[Scene, ...]:
     """The scenes of a manifest, in its order. Raises DataError with file:line, or the list of missing files."""
-    path = Path(path)
+    path = location(path)
     return scenes_from_rows(manifest_rows(path), path.parent)
 
 
@@ -80,16 +82,16 @@ def expand_inputs(inputs: Sequence[str | Path], suffixes: set[str]) -> list[Path
     """The files that inputs stand for: files, folders (their rasters), globs and manifests (their images); sorted
     within each input, each file once. Raises DataError where an input stands for nothing.
     """
-    return list(dict.fromkeys(p for item in inputs for p in _expand(str(item), suffixes)))
+    return list(dict.fromkeys(p for item in inputs for p in _expand(location(item), suffixes)))
 
 
-def _expand(item: str, suffixes: set[str]) -> list[Path]:
-    path = Path(item)
+def _expand(path: Path, suffixes: set[str]) -> list[Path]:
+    item = str(path)
     if path.is_dir():
         files = sorted(p for p in path.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith("."))
     elif path.suffix.lower() in {".csv", ".tsv"} or (path.suffix.lower() in {".json", ".gpkg"} and path.exists()):
         return [scene.image for scene in read_manifest(path)]
-    elif any(c in item for c in "*?[") and not path.exists():
+    elif not is_remote(path) and any(c in item for c in "*?[") and not path.exists():
         files = sorted(Path(p) for p in glob.glob(item, recursive=True) if Path(p).is_file())
     else:
         return [path]
@@ -137,7 +139,9 @@ def _once(where: str, columns: Sequence[str]) -> None:
 
 
 def _path(text: Any, root: Path) -> Path:
-    path = root / str(text)
+    path = location(str(text), root)
+    if is_remote(path):
+        return path
     if not path.exists() and "\\" in str(text):
         path = root / str(text).replace("\\", "/")
     return path
@@ -194,7 +198,7 @@ def _table_rows(path: Path) -> Iterable[tuple[str, dict[str, Any]]]:
     from swath.disk.vector import vector_info
 
     info = vector_info(path)
-    meta, _, _, data = read(path, layer=info.layer, read_geometry=False)
+    meta, _, _, data = read(local_copy(path), layer=info.layer, read_geometry=False)
     columns = [str(f) for f in meta["fields"]]
     return [
         (f"{path} row {i + 1}", {c: _plain(values[i]) for c, values in zip(columns, data, strict=True)})
@@ -211,7 +215,7 @@ def _plain(value: Any) -> Any:
 def config_scenes(scenes: str | Sequence[dict[str, Any]], config: Path) -> tuple[Scene, ...]:
     """The scenes that a config names: a manifest's path, relative to the config, or the rows themselves."""
     if isinstance(scenes, str):
-        return read_manifest(config.parent / scenes)
+        return read_manifest(location(scenes, config.parent))
     if not scenes:
         raise ConfigError(
             "scenes-empty", config, "`scenes` lists nothing", "name a manifest or rows with image and labels"
