@@ -14,13 +14,21 @@ from servers import KEY, SECRET, Bucket, Handler, Web
 from swath.disk import replies
 
 
+class _Quiet(ThreadingHTTPServer):
+    """A server that says nothing of clients that went away."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Nothing on standard error."""
+
+
 @pytest.fixture
 def web(tmp_path: Path) -> Iterator[Web]:
     """A server of the folder `tmp_path / "web"`."""
     made = Web(tmp_path / "web")
     made.folder.mkdir()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Own", (Handler,), {"web": made}))
-    server.daemon_threads = True
+    server = _Quiet(("127.0.0.1", 0), type("Own", (Handler,), {"web": made}))
     made.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
