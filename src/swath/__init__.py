@@ -32,6 +32,7 @@ _PUBLIC = {
             "flatten",
             "summarize",
             "apply",
+            "fetch",
             "schema",
         ),
         "swath.api",

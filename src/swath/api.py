@@ -221,6 +221,16 @@ def split(manifest: PathLike, *, out: PathLike, trn: float = 0.8, val: float = 0
                        method=_choice("method", method, ("random", "interleave")), overwrite=overwrite)  # fmt: skip
 
 
+def fetch(sources: Sequence[PathLike] | PathLike, *, out: PathLike | None = None, listing: bool = False,
+          include: Sequence[str] | str = (), limit: int | None = None, overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
+    """Copies of remote files in a directory, checksummed, or with `listing` what there is."""
+    from swath.steps.fetch import fetch as step
+
+    listed = [sources] if isinstance(sources, str | Path) else list(sources)
+    globs = [include] if isinstance(include, str) else list(include)
+    return step(listed, out, listing=listing, include=globs, limit=limit, overwrite=overwrite)
+
+
 def _classes(config: PathLike | None, overrides: Sequence[str]) -> tuple[Legend | None, LabelsSpec | None]:
     """The class table and label settings of a config; none without a config."""
     if config is None:

@@ -79,8 +79,8 @@ def redacted(text: str) -> str:
 
 def _shown(url: str) -> str:
     scheme, _, rest = url.partition("://")
-    if scheme.lower() == "s3":
-        return url
+    if scheme.lower() == "s3":  # any character may stand in a key, those that steer a terminal too
+        return "".join(c if c.isprintable() else "?" for c in url)
     rest = rest.partition("#")[0]
     before, asked, _ = rest.partition("?")
     host, slash, path = before.partition("/")
@@ -272,10 +272,11 @@ def _local(text: str) -> Path:
 
 def _clean(url: str) -> str:
     """The address with its scheme in small letters. Raises DataError for one without bucket or host."""
-    scheme, _, rest = url.strip().partition("://")
+    scheme, _, rest = url.partition("://")
     if not rest.partition("/")[0].rpartition("@")[2]:
         raise DataError("remote-address", url, "names no bucket or host", "write s3://bucket/key or https://host/path")
+    if scheme.lower() == "s3":
+        return f"s3://{rest}"
     if any(ord(c) < 32 for c in rest):
         raise DataError("remote-address", redacted(url), "holds control characters", "correct the address")
-    safe = rest if scheme.lower() == "s3" else rest.replace(" ", "%20")
-    return f"{scheme.lower()}://{safe}"
+    return f"{scheme.lower()}://{rest.strip().replace(' ', '%20')}"
