@@ -41,7 +41,8 @@ def train(config: PathLike, *overrides: str, resume: bool = False, overwrite: bo
     return step(load_project(config, overrides), resume=resume, overwrite=overwrite)
 
 
-def evaluate(model: PathLike, scenes: PathLike, *overrides: str, split: str | None = "tst") -> dict[str, Any]:
+def evaluate(model: PathLike, scenes: PathLike, *overrides: str, split: str | None = "tst",
+             source: Mapping[str, str] | None = None) -> dict[str, Any]:  # fmt: skip
     """The scores of a bundle, run or map on the labelled scenes of a manifest or config."""
     from swath.disk.project import load_project
     from swath.disk.scenes import read_manifest
@@ -59,17 +60,18 @@ def evaluate(model: PathLike, scenes: PathLike, *overrides: str, split: str | No
         rows = read_manifest(scenes)
     if Path(model).suffix.lower() in (".tif", ".tiff"):
         return evaluate_map(model, rows, labels=labels)
-    return step(model, rows, split=split, regions=regions, labels=labels, predict=predict_spec, runtime=runtime)
+    return step(model, rows, split=split, regions=regions, labels=labels, predict=predict_spec, runtime=runtime,
+                sources=source)  # fmt: skip
 
 
 def predict(model: PathLike, inputs: Sequence[PathLike] | PathLike, *overrides: str, out: PathLike,
-            overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
-    """The maps of rasters: files, folders, globs or manifests."""
+            source: Mapping[str, str] | None = None, overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
+    """The maps of rasters: files, STAC items, folders, globs or manifests; `source` names files of further sources."""
     from swath.steps.predict import predict as step
 
     spec, runtime = _sections(overrides, PredictSpec, RuntimeSpec)
     listed = [inputs] if isinstance(inputs, str | Path) else inputs
-    return step(model, listed, out, spec=spec, runtime=runtime, overwrite=overwrite)
+    return step(model, listed, out, spec=spec, runtime=runtime, sources=source, overwrite=overwrite)
 
 
 def vectorize(map_path: PathLike, *overrides: str, out: PathLike, overwrite: bool = False) -> dict[str, Any]:

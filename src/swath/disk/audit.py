@@ -20,6 +20,7 @@ FINDINGS: dict[str, str] = {
     # files
     "file-missing": "a file does not exist",
     "inputs-none": "an input stands for no file",
+    "stac-assets-absent": "assets of a STAC item that are not beside it",
     "raster-unreadable": "a file cannot be opened as a raster",
     "raster-corrupt": "a block of a raster cannot be read",
     "raster-truncated": "blocks of a raster lie beyond the end of its file",

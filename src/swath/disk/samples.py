@@ -14,9 +14,9 @@ from swath.core.legend import Legend
 from swath.core.splits import Split, sample_windows
 from swath.core.statistics import BandStatistics
 from swath.core.windows import Window, grid_windows
+from swath.disk.images import Reader
 from swath.disk.labels import Labels
 from swath.disk.project import Project
-from swath.disk.raster import RasterReader
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class SceneWindows:
 
     def __init__(self, project: Project) -> None:
         self.project, self.legend = project, project.legend
-        self._readers: dict[int, RasterReader] = {}
+        self._readers: dict[int, Reader] = {}
         self._labels: dict[int, Labels] = {}
 
     def read(self, place: Place, window: Window) -> Sample:
@@ -82,7 +82,7 @@ class SceneWindows:
         labels[~counts] = self.legend.ignore
         return Sample(image, labels, valid)
 
-    def reader(self, scene: int) -> RasterReader:
+    def reader(self, scene: int) -> Reader:
         """The image reader of a scene."""
         if scene not in self._readers:
             self._readers[scene] = self.project.reader(scene)
@@ -166,7 +166,7 @@ def scene_bands(project: Project, bands: Bands) -> Callable[[int], Bands]:
     return of
 
 
-def fit_image(reader: RasterReader, bands: Bands) -> Bands:
+def fit_image(reader: Reader, bands: Bands) -> Bands:
     """The bands fitted on one raster as a whole, streamed; beyond 40 million pixels evenly spread blocks are read."""
     height, width = reader.grid.shape
     found = BandStatistics.empty(len(bands), reader.info.dtype)
