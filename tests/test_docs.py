@@ -69,7 +69,11 @@ def generator() -> Any:
     return module
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/config.md", "docs/index.md", "docs/python.md"])
+GENERATED = ["README.md", "docs/config.md", "docs/index.md", "docs/python.md",
+             *(f"docs/from/{name}.md" for name in ("gdl", "roof", "otbtf", "nist"))]  # fmt: skip
+
+
+@pytest.mark.parametrize("page", GENERATED)
 def test_what_comes_from_the_code_is_up_to_date(page: str) -> None:
     written = {str(p.relative_to(ROOT)): text for p, text in generator().pages().items()}
     assert (ROOT / page).read_text() == written[page], "run: python docs/generate.py"

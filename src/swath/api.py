@@ -126,6 +126,18 @@ def convert(
     return step(source, out, to=to, source_format=source_format, legend=legend, overwrite=overwrite)
 
 
+def import_(
+    system: str, source: PathLike, *, out: PathLike, root: PathLike | None = None, pair_by: str = "stem",
+    pattern: str | None = None, allow_missing: bool = False, overwrite: bool = False,
+) -> dict[str, Any]:  # fmt: skip
+    """The config and manifest made from another system's, with a row for every old key."""
+    from swath.importers.import_ import import_ as step
+    from swath.importers.pairs import Pairing
+
+    return step(system, source, out, root=root, pairing=Pairing(pair_by, pattern), allow_missing=allow_missing,
+                overwrite=overwrite)  # fmt: skip
+
+
 def schema() -> dict[str, Any]:
     """The JSON Schema of configs."""
     from swath.config import json_schema

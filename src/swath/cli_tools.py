@@ -1,4 +1,4 @@
-"""The raster tools as verbs of the command line."""
+"""Importing, and the raster tools, as verbs of the command line."""
 
 from __future__ import annotations
 
@@ -109,6 +109,26 @@ def _show_mask(r: dict[str, Any]) -> str:
     return "\n".join(filter(None, [shown, counts("events", r["events"]), f"masks: {r['out']}"]))
 
 
+def _import_args(p: argparse.ArgumentParser) -> None:
+    p.add_argument("system", metavar="SYSTEM", help="gdl, gdl-csv, roof, frames-masks, nist, images-masks or otb")
+    p.add_argument("source", metavar="FILE", help="the old config, list, script or folder")
+    p.add_argument("--out", required=True, metavar="DIR", help="directory of the new config and manifest")
+    p.add_argument("--root", metavar="DIR", help="where relative paths start (default: found by looking)")
+    p.add_argument("--pair-by", default="stem", choices=("stem", "regex", "order"),
+                   help="how images find their masks (default: stem)")  # fmt: skip
+    p.add_argument("--pattern", metavar="REGEX", help="with --pair-by regex: what image and mask have in common")
+    p.add_argument("--allow-missing", action="store_true", help="go on without files that are missing or unmatched")
+    overwrite_argument(p)
+
+
+def _show_import(r: dict[str, Any]) -> str:
+    rows = [(x["key"], x["value"], x["became"], x["note"]) for x in r["report"]]
+    lines = [table(rows, ["key", "value", "became", "note"]), *(f"missing: {m}" for m in r["missing"])]
+    lines += [f"manifest: {r['manifest']} ({r['scenes']} scenes)"] if r["manifest"] else []
+    lines += [f"config: {r['config']}"] if r["config"] else []
+    return "\n".join([*lines, *(f"then: {c}" for c in r["commands"])])
+
+
 def _show_summarize(r: dict[str, Any]) -> str:
     keys = ("min", "max", "mean", "std", "nodata_share")
     rows = [(Path(i["path"]).name, b["name"], *(b[k] for k in keys)) for i in r["images"] for b in i["bands"]]
@@ -133,6 +153,11 @@ def _show_split(r: dict[str, Any]) -> str:
 
 
 TOOLS: dict[str, Verb] = {
+    "import": Verb("a config and a manifest made from another system's, with a row for every key",
+                   "swath import gdl config.yaml --out imported", _import_args,
+                   lambda a, o: plain("import", o)(a.system, a.source, out=a.out, root=a.root, pair_by=a.pair_by,
+                                                    pattern=a.pattern, allow_missing=a.allow_missing,
+                                                    overwrite=a.overwrite), _show_import),
     "chip": Verb("a folder of georeferenced windows of rasters", "swath chip images --size 512 --out chips", _chip_args,
                  lambda a, o: plain("chip", o)(a.images, out=a.out, size=a.size, stride=a.stride, edge=a.edge,
                                                 pattern=a.pattern, expect=a.expect, overwrite=a.overwrite), _show_chip),
