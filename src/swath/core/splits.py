@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -25,6 +26,19 @@ class Block:
     pixels: NDArray[np.int64] = field(compare=False)
 
 
+class _Near:
+    """The boxes that meet a window, found among thousands at once."""
+
+    def __init__(self, boxes: Sequence[Window]) -> None:
+        self.boxes = boxes
+        self.table = np.array([(b.row, b.row_end, b.col, b.col_end) for b in boxes], np.int64).reshape(-1, 4).T
+
+    def __call__(self, window: Window) -> list[Window]:
+        top, bottom, left, right = self.table
+        meets = (top < window.row_end) & (bottom > window.row) & (left < window.col_end) & (right > window.col)
+        return [self.boxes[i] for i in np.flatnonzero(meets)]
+
+
 @dataclass(frozen=True)
 class Region:
     """The label pixels of one scene that one split may use: inside `inside` (None: everywhere), outside `outside`."""
@@ -36,11 +50,16 @@ class Region:
     def mask(self, window: Window) -> NDArray[np.bool_]:
         """True (h, w) where the window's labels count for this split."""
         counts = np.full(window.shape, self.inside is None)
-        for box in self.inside or ():
+        near_inside, near_outside = self._near
+        for box in near_inside(window):
             counts[(box & window).slices(window)] = True
-        for box in self.outside:
+        for box in near_outside(window):
             counts[(box & window).slices(window)] = False
         return counts
+
+    @cached_property
+    def _near(self) -> tuple[_Near, _Near]:
+        return _Near(self.inside or ()), _Near(self.outside)
 
     def touches(self, window: Window) -> bool:
         """True where any label pixel of the window counts."""
