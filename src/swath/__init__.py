@@ -29,6 +29,7 @@ _PUBLIC = {
             "mosaic",
             "mask",
             "split",
+            "points",
             "flatten",
             "summarize",
             "apply",

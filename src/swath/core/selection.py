@@ -7,6 +7,7 @@ list of candidates is ever held.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +19,38 @@ from swath.core.windows import Window
 
 Strategy = Literal["smallest", "constant", "percent", "total", "byclass", "all"]
 STRATEGIES: tuple[Strategy, ...] = ("smallest", "constant", "percent", "total", "byclass", "all")
+GRID_STRATEGIES = ("grid", "balanced")
+SplitBy = Literal["regions", "chessboard", "proportions", "none"]
 _SNAP = 1e-4  # pixels: a point this close to a pixel's corner lies on it, whatever the arithmetic of its CRS left over
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How points are drawn: `strategy` one of `STRATEGIES` or of `GRID_STRATEGIES`; sizes in pixels."""
+
+    strategy: str = "smallest"
+    number: float | None = None
+    each: Mapping[int, int] | None = None
+    sampler: Literal["periodic", "random"] = "periodic"
+    jitter: float = 0.0
+    seed: int = 0
+    patch: int = 16
+    step: int | None = None
+    offset: tuple[int, int] = (0, 0)
+    seed_share: float = 0.25
+    split: SplitBy = "none"
+    order: Literal["interleave", "random"] = "interleave"
+    shares: tuple[float, ...] = (50, 25, 25)
+
+    def __post_init__(self) -> None:
+        if self.patch < 1 or self.spacing < 1 or min(self.offset) < 0 or not 0 <= self.jitter <= 1 or self.seed < 0:
+            raise ConfigError("points-size", "points", "patch and step are 1 or more, offsets and seed 0 or more, jitter "
+                              "0..1", "correct the number")  # fmt: skip
+
+    @property
+    def spacing(self) -> int:
+        """Pixels from grid point to grid point, and the side of a chessboard's squares."""
+        return self.patch if self.step is None else self.step
 
 
 def allotted(

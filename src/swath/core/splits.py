@@ -15,6 +15,10 @@ from swath.core.windows import Window, grid_windows
 
 Split = Literal["trn", "val", "tst"]
 SPLITS: tuple[Split, ...] = ("trn", "val", "tst")
+SPLIT_OF: dict[str, Split] = {  # the words of manifests, folders and columns
+    "trn": "trn", "train": "trn", "training": "trn", "val": "val", "valid": "val", "validation": "val",
+    "tst": "tst", "test": "tst", "testing": "tst",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class _Near:
     def __call__(self, window: Window) -> list[Window]:
         top, bottom, left, right = self.table
         meets = (top < window.row_end) & (bottom > window.row) & (left < window.col_end) & (right > window.col)
-        return [self.boxes[i] for i in np.flatnonzero(meets)]
+        return [self.boxes[i] for i in np.flatnonzero(meets).tolist()]
 
 
 @dataclass(frozen=True)

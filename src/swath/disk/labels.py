@@ -74,7 +74,7 @@ class VectorLabels:
         features = vector.repaired(features, spec.invalid, scene.labels, events)
         indices = class_indices(features, legend, scene.labels)
         order = _burn_order(scene, grid, legend, spec, features, indices)
-        self.geometry, self.indices = features.geometry[order], indices[order]
+        self.geometry, self.indices, self.fids = features.geometry[order], indices[order], features.fids[order]
         self.tree = shapely.STRtree(self.geometry)
         self.extent = self._extent() if spec.extent == "labels" else None
 

@@ -60,9 +60,9 @@ def own_regions(project: Project) -> tuple[tuple[Region, ...], ...] | None:
     Scenes without a point keep the split of the manifest.
     """
     points = _required(project)
-    if not (points.splits >= 0).any():
+    if not points.own_splits:
         return None
-    found = []
+    found: list[tuple[Region, ...]] = []
     for i, scene in enumerate(project.scenes):
         numbers, rows, cols = _inside(project, points, i)
         side = 1 if _sparse(project, i) else project.tile

@@ -17,10 +17,9 @@ from swath.core.errors import DataError
 from swath.core.grid import Grid
 from swath.core.legend import Legend, unknown_values
 from swath.core.selection import pixel_of
-from swath.core.splits import SPLITS
+from swath.core.splits import SPLIT_OF, SPLITS
 from swath.disk import vector
 from swath.disk.crs import crs_name, project
-from swath.disk.formats.foreign import SPLIT_OF
 
 FIELDS = ("id", "class", "name", "split", "x", "y", "scene")  # a layer that has all of them is one of ours
 
@@ -46,25 +45,29 @@ class Points:
     def __len__(self) -> int:
         return len(self.x)
 
+    @property
+    def own_splits(self) -> bool:
+        """True where the file says to which split points belong."""
+        return bool((self.splits >= 0).any())
+
     def on_grid(self, grid: Grid, scene: str) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """(numbers, rows, columns) of the points that are meant for a scene, as pixels of its grid, perhaps beyond it.
 
         Raises DataError where only one of points and image has a CRS.
         """
         wanted = np.array([s is None or s == scene for s in self.scenes], bool)
-        numbers, rows, cols = [], [], []
+        found: list[list[NDArray[np.int64]]] = []
         for crs in dict.fromkeys(self.systems[wanted].tolist()):
-            own = np.flatnonzero(wanted & (self.systems == crs if crs is not None else np.equal(self.systems, None)))
+            own = np.flatnonzero(wanted & np.array([s == crs for s in self.systems], bool))
             placed = self._placed(np.column_stack([self.x[own], self.y[own]]), crs, grid)
             far = ~np.isfinite(placed).all(1)
             placed[far] = -1e9  # a place beyond every raster
             own_rows, own_cols = pixel_of(placed[:, 1], placed[:, 0])
-            numbers, rows, cols = [*numbers, own], [*rows, own_rows], [*cols, own_cols]
-        if not numbers:
-            nothing: NDArray[np.int64] = np.empty(0, np.int64)
-            return nothing, nothing, nothing
-        order = np.argsort(np.concatenate(numbers), kind="stable")
-        return tuple(np.concatenate(part)[order] for part in (numbers, rows, cols))  # type: ignore[return-value]
+            found.append([own, own_rows, own_cols])
+        nothing: NDArray[np.int64] = np.empty(0, np.int64)
+        numbers, rows, cols = (np.concatenate([nothing, *column]) for column in (zip(*found, strict=True) if found else ((),) * 3))
+        order = np.argsort(numbers, kind="stable")
+        return numbers[order], rows[order], cols[order]
 
     def _placed(self, xy: NDArray[np.float64], crs: str | None, grid: Grid) -> NDArray[np.float64]:
         """(column, row) of coordinates, in pixels."""
@@ -99,7 +102,8 @@ def read_points(path: Path, legend: Legend, *, layer: str | None = None, field: 
     chosen = "class" if ours else _class_field(info.fields, field or legend.field)
     parts = [_layer(path, name, chosen, legend, ours=ours) for name in (info.layers if ours else [info.layer])]
     joined = [np.concatenate(column) for column in zip(*[p[:-1] for p in parts], strict=True)]
-    return Points(path, *joined, empty=sum(p[-1] for p in parts))
+    x, y, ids, indices, splits, scenes, systems = joined
+    return Points(path, x, y, ids, indices, splits, scenes, systems, sum(p[-1] for p in parts))
 
 
 def _class_field(fields: Sequence[str], wanted: str | None) -> str | None:

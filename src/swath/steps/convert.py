@@ -99,7 +99,7 @@ def lost(seen: Counter[str], target: Format | None, to: str) -> list[str]:
     found = [f"{text} of {seen[kind]} samples" for kind, text in told.items()
              if seen[kind] and kind not in target.keeps]  # fmt: skip
     total = sum(seen[s] for s in SPLITS)
-    if "patch labels" in target.keeps and 0 < seen["label maps"] and seen["patch labels"] == total:
+    if "patch labels" in target.keeps and seen["label maps"] > 0 and seen["patch labels"] == total:
         found.append(f"label maps of {seen['label maps']} samples: one class is written per patch")
     if "names" not in target.keeps:
         found.append(f"names of {total} samples")

@@ -22,10 +22,6 @@ from swath.core.legend import ClassEntry, Legend, palette
 from swath.core.splits import Split
 
 CARD = "swath.json"  # beside every layout that Swath writes; other readers pass it over
-SPLIT_OF: dict[str, Split] = {
-    "trn": "trn", "train": "trn", "training": "trn", "val": "val", "valid": "val", "validation": "val",
-    "tst": "tst", "test": "tst", "testing": "tst",
-}  # fmt: skip
 _DTYPE = re.compile(r"^[<>|=]?[buif][1248]$")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 

@@ -20,9 +20,9 @@ import rasterio
 from rasterio.windows import Window as RioWindow
 
 from swath.core.errors import DataError
-from swath.core.splits import SPLITS, Split
+from swath.core.splits import SPLIT_OF, SPLITS, Split
 from swath.core.windows import Window
-from swath.disk.formats.foreign import SPLIT_OF, Facts, ForeignSample, ForeignSamples, malformed, read_card
+from swath.disk.formats.foreign import Facts, ForeignSample, ForeignSamples, malformed, read_card
 from swath.disk.formats.tiff import LABEL_WORD, profile, rasters
 from swath.disk.raster import RasterInfo, RasterReader, raster_info
 
