@@ -35,6 +35,18 @@ class Pixels:
         return Pixels(self.rows[keep], self.cols[keep], self.shift, self.ids[keep], self.known[keep])
 
 
+def value_counts(values: NDArray[np.integer]) -> dict[int, int]:
+    """How often each value occurs, by value; of small integers without sorting."""
+    if values.size == 0:
+        return {}
+    if values.dtype.itemsize > 2:
+        found, counts = np.unique(values, return_counts=True)
+        return dict(zip(found.tolist(), counts.tolist(), strict=True))
+    low = int(values.min())
+    table = np.bincount(values.ravel().astype(np.int32) - low)
+    return {int(i) + low: int(table[i]) for i in np.flatnonzero(table)}
+
+
 def counted(sources: Sequence[Source], draw: Draw, events: Events) -> list[Strip]:
     """(source, strip, candidates per class id) of all strips: the first pass."""
     found, seen = [], set[int]()
@@ -42,13 +54,13 @@ def counted(sources: Sequence[Source], draw: Draw, events: Events) -> list[Strip
         for n, source in enumerate(sources):
             for window in source.strips():
                 ids, known = source.candidates(window, regions=draw.split == "regions")
-                values, counts = np.unique(ids[known], return_counts=True)
-                found.append((n, window, dict(zip(values.tolist(), counts.tolist(), strict=True))))
-                seen |= set(values.tolist())
+                counts = value_counts(ids[known])
+                found.append((n, window, counts))
+                seen |= set(counts)
                 if len(seen) > MOST_VALUES:
                     raise DataError("label-image", source.name, f"holds more than {MOST_VALUES} values: it is no class raster",
                                     "name the labels by --labels, or draw a grid: --strategy grid")  # fmt: skip
-                events.count("pixel without data, class or split", window.area - int(counts.sum()))
+                events.count("pixel without data, class or split", window.area - sum(counts.values()))
                 bar.advance(window.area)
     return found
 
