@@ -282,7 +282,8 @@ def _dispatch(words: list[str]) -> int:
 
 def separated(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """(settings such as `train.steps=10`, the other words) of a command line."""
-    settings, others = [], []
+    settings: list[str] = []
+    others: list[str] = []
     for word, before in zip(words, ["", *words], strict=False):
         is_setting = _OVERRIDE.match(word) and before != "--source" and not Path(word).exists()
         (settings if is_setting else others).append(word)

@@ -246,6 +246,19 @@ class SampleSpec(Spec):
     class_min: dict[str, Fraction] = setting({}, "least share per class name", "no class is required")
     class_mode: Literal["all", "any"] = setting("all", "must all class floors be met, or any", "as geo-deep-learning")
     max_nodata: Fraction = setting(0.99, "largest share of pixels without data", "a sample needs some image")
+    points: str | None = setting(
+        None, "vector file of points that samples are cut around, relative to the config", "samples lie on a grid"
+    )
+    reject_nodata: Literal["any", "all"] | Fraction = setting(
+        "all", "nodata pixels that refuse a patch around a point: any, all, or more than a share", "a patch needs some image"
+    )
+
+    def refusal(self, valid: Any) -> str | None:
+        """Why a patch around a point is refused, or None; `valid` bool (h, w)."""
+        missing = int(valid.size - valid.sum())
+        rule = self.reject_nodata
+        refused = missing > 0 if rule == "any" else missing == valid.size if rule == "all" else missing > rule * valid.size
+        return "nodata in the patch" if refused else None
 
 
 class ModelSpec(Spec):

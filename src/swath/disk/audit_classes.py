@@ -53,7 +53,7 @@ def lay_out(project: Project, declared: set[str]) -> tuple[Regions, list[Finding
         regions: Regions = list(project.regions)
     except DataError as e:
         return plain, [from_error(e, project.path)]
-    if not missing:
+    if not missing or (project.points is not None and project.points.own_splits):
         return regions, []
     boxes = sum(len(r.inside) for parts in regions for r in parts if r.inside and r.split in missing)
     why = {key: f"{value} ({because})" for key, value, because in project.reasons}

@@ -24,6 +24,8 @@ from swath.core.legend import Legend, unknown_values
 from swath.core.windows import Window
 from swath.disk import raster, vector
 from swath.disk.crs import crs_name, on_grid
+from swath.disk.point_labels import PointLabels
+from swath.disk.points import holds_points
 from swath.disk.scenes import Scene
 
 
@@ -45,7 +47,9 @@ def open_labels(
     if scene.labels is None:
         raise DataError("labels-none", scene.name, "the scene has no labels", "fill the manifest's column `labels`")
     base: Labels
-    if scene.labels.suffix.lower() in vector.SUFFIXES:
+    if scene.labels.suffix.lower() in vector.SUFFIXES and holds_points(scene.labels, scene.layer or spec.layer):
+        base = PointLabels(scene, scene.labels, grid, legend, scene.layer or spec.layer)
+    elif scene.labels.suffix.lower() in vector.SUFFIXES:
         base = VectorLabels(scene, grid, legend, spec, events)
         if alone and len(base.geometry) == 0:
             _refuse_elsewhere(scene.labels, scene.layer or spec.layer, grid)
@@ -69,7 +73,7 @@ class VectorLabels:
         features = vector.repaired(features, spec.invalid, scene.labels, events)
         indices = class_indices(features, legend, scene.labels)
         order = _burn_order(scene, grid, legend, spec, features, indices)
-        self.geometry, self.indices = features.geometry[order], indices[order]
+        self.geometry, self.indices, self.fids = features.geometry[order], indices[order], features.fids[order]
         self.tree = shapely.STRtree(self.geometry)
         self.extent = self._extent() if spec.extent == "labels" else None
 

@@ -21,11 +21,12 @@ from swath.disk.audit import LEVELS, Finding, from_error, merged, raster_finding
 from swath.disk.audit_classes import band_labels, count_classes, lay_out
 from swath.disk.audit_labels import LayerAudit, crs_findings, placement
 from swath.disk.audit_pairs import LabelAudit, pair_findings, raster_input, unreadable_input, vector_input
+from swath.disk.audit_points import place_findings
 from swath.disk.audit_scenes import Member, image_findings, leak_findings
 from swath.disk.images import image_info
 from swath.disk.inputs import Inputs
 from swath.disk.probe import Probe, probe
-from swath.disk.project import Project, select_bands
+from swath.disk.project import Project, points_path, select_bands, with_points
 from swath.disk.raster import RasterInfo
 from swath.disk.scenes import Scene, manifest_rows, survey
 from swath.disk.sources import with_sources
@@ -109,7 +110,7 @@ def check_project(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, 
     legend = config.legend()
     _refuse_unknown_classes(config, legend)
     audit = Audit(LabelAudit(legend, config.labels), config.bands)
-    scenes = _scenes(config, path, audit)
+    scenes = with_points(_scenes(config, path, audit), points_path(config, path))
     audit.open(s.image for s in scenes if s.image.exists())
     wanted = _wanted(config, scenes, audit)
     audit.probe(wanted)
@@ -119,7 +120,7 @@ def check_project(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, 
     _ = project.stride if sound else None  # a wrong overlap is a problem of the config
     regions, carved = lay_out(project, {s.split or "trn" for s in scenes if s.labels})
     classes, exact, told = count_classes(project, regions, audit.labels)
-    audit.found += [*carved, *told]
+    audit.found += [*carved, *told, *place_findings(project)]
     audit.found += _between(scenes, audit, {s.name: r for s, r in zip(sound, regions, strict=True)})
     audit.found += band_labels(project, regions, audit.probes, config.bands)
     return audit.result(classes=classes, classes_exact=exact)

@@ -192,7 +192,8 @@ def _begin(session: Session, threads: int) -> None:
 
     learner.total = loop.planned_steps(spec, batches.per_epoch, measure)
     if not session.task.val.places:
-        raise DataError("split-empty", session.project.path, "there is no validation sample", "raise split.val")
+        raise DataError("split-empty", session.project.path, "there is no validation sample",
+                        "raise split.val, or draw points with a split")  # fmt: skip
     session.state = {
         "step": 0, "total": learner.total, "seconds": sum(measured), "threads": threads,
         "best": None, "since_best": 0, "never": [0] * len(session.legend),
