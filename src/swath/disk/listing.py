@@ -14,8 +14,9 @@ from typing import Any
 from swath.core.errors import DataError
 from swath.disk.remote import Remote, location
 from swath.disk.replies import MAX_TEXT, Head, too_large
-from swath.disk.scenes import manifest_rows, survey
+from swath.disk.scenes import Scene, manifest_rows, survey
 from swath.disk.stac import item_of, looks_like_item
+from swath.disk.stack import Stack, image_files
 
 LISTS = {".txt", ".lst"}
 _SHAPEFILE = (".shx", ".dbf", ".prj", ".cpg")
@@ -116,9 +117,19 @@ def _of_manifest(place: Path) -> tuple[list[Item], list[DataError]]:
     """The manifest, and the images, labels and areas of its rows."""
     scenes, problems = survey(manifest_rows(place), place.parent)
     missing = {p.where for p in problems if p.code == "file-missing"}
-    named = [p for s in scenes for p in (s.image, s.labels, s.aoi) if p is not None and str(p.absolute()) not in missing]
-    found = [Item(place, _safe(place.name)), *(i for p in named for i in _with_parts(Item(p, _below(p, place.parent))))]
-    return found, problems
+    named = [i for s in scenes for i in _of_scene(s, place.parent) if str(i.place.absolute()) not in missing]
+    return [Item(place, _safe(place.name)), *(part for i in named for part in _with_parts(i))], problems
+
+
+def _of_scene(scene: Scene, root: Path) -> Iterator[Item]:
+    """The files of a scene; the assets of a STAC item beside the item, where they are looked for."""
+    origin = scene.image.origin if isinstance(scene.image, Stack) else None
+    assets = image_files(scene.image) if origin is not None else ()
+    if origin is not None:
+        yield Item(origin, _below(origin, root))
+    for path in scene.files:
+        name = PurePosixPath(_below(origin if path in assets and origin is not None else path, root))
+        yield Item(path, str(name.with_name(_safe(path.name))))
 
 
 def _of_json(place: Path) -> tuple[list[Item], list[DataError]]:

@@ -38,6 +38,11 @@ def remote_access(allowed: bool) -> Iterator[None]:
         _allowed.reset(token)
 
 
+def is_allowed() -> bool:
+    """True where texts that name remote places become places."""
+    return _allowed.get()
+
+
 def location(text: str | Path, root: Path | None = None) -> Path:
     """The place that a text names, relative to `root`: a local path or, where remote reads are allowed, a `Remote`.
 
