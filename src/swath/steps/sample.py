@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from swath.disk.geopackage import forget_clock
 from swath.disk.project import SAMPLE_SECTIONS, Project, fit_bands
 from swath.disk.publish import make_directory, sweep
 from swath.disk.recordspool import RecordSpool
-from swath.disk.samples import SceneWindows, class_counts, plan_places, refusal, scene_bands
+from swath.disk.samples import BEYOND, SceneWindows, beyond_limit, class_counts, plan_places, refusal, scene_bands
 from swath.disk.schema import Schema
 from swath.disk.store import publish_store, read_card
+from swath.messages import say
 from swath.progress import Progress
 
 
@@ -78,9 +80,14 @@ def _fill(project: Project, spool: RecordSpool) -> None:
     source, places = SceneWindows(project), spool.places
     for scene in dict.fromkeys(p.scene for p in places):
         source.labels(scene)  # opened whether or not it is still needed: what was repaired in it is told
+    kept = Counter(SPLITS[i] for i in spool.index()["split"])
     with Progress("sample", len(places), "samples") as progress:
         progress.advance(spool.decided)
         for place in places[spool.decided :]:
+            progress.advance(1)
+            if beyond_limit(project, place.split, kept[place.split]):
+                spool.drop(BEYOND)
+                continue
             found = source.read(place, place.read)
             counts = class_counts(found.labels, project.legend)
             reason = refusal(project, place, found, counts)
@@ -88,7 +95,10 @@ def _fill(project: Project, spool: RecordSpool) -> None:
                 spool.drop(reason)
             else:
                 spool.keep(found, counts)
-            progress.advance(1)
+                kept[place.split] += 1
+    for split, most in project.config.sample.limit.items():
+        if kept[split] < most:
+            say(f"note: sample.limit wants {most} samples of {split}, there are {kept[split]}")
     index = spool.index()
     project.events.count("pixel padded at the edge", sum(_outside(project, row) for row in index))
     for split in sorted({p.split for p in places} - {"tst"} - {SPLITS[i] for i in index["split"]}):
