@@ -51,16 +51,19 @@ class Ground:
         known = {image: file_stamp(image) for image in dict.fromkeys(self.images)}
         return tuple(known[image] for image in self.images)
 
-    def meetings(self, chosen: Sequence[int]) -> list[Meeting]:
-        """The pairs among `chosen` scenes that show the same place: one file, equal files, or overlapping footprints."""
-        found = {(m.first, m.second): m for m in self._touching(chosen)}
+    def meetings(self, regions: Sequence[Sequence[Region]]) -> list[Meeting]:
+        """The pairs of scenes with different splits that show the same place: one file, equal files, or common ground."""
+        splits = [frozenset(r.split for r in parts) for parts in regions]
+        chosen = [i for i, own in enumerate(splits) if own]
+        found = {(m.first, m.second): m for m in self._touching(chosen) if len(splits[m.first] | splits[m.second]) > 1}
         for what, keys in (("same content", self.stamps), ("same image", self.images)):
             groups: dict[Any, list[int]] = {}
-            for i in sorted(chosen):
+            for i in chosen:
                 groups.setdefault(keys[i], []).append(i)
             for group in groups.values():
                 for n, i in enumerate(group):
-                    found.update({(i, j): Meeting(i, j, what) for j in group[n + 1 :]})  # type: ignore[arg-type]
+                    apart = [j for j in group[n + 1 :] if len(splits[i] | splits[j]) > 1]
+                    found.update({(i, j): Meeting(i, j, what) for j in apart})  # type: ignore[arg-type]
         return [found[key] for key in sorted(found)]
 
     def _touching(self, chosen: Sequence[int]) -> Iterator[Meeting]:

@@ -58,10 +58,9 @@ def without_shared(project: Project, regions: Sequence[Sequence[Region]]) -> lis
 def shared_boxes(ground: Ground, regions: Sequence[Sequence[Region]]) -> Cuts:
     """Per (scene, split), the windows of its labels that a later split scores in another scene."""
     cuts: Cuts = {}
-    used = [i for i, parts in enumerate(regions) if parts]
     if len({r.split for parts in regions for r in parts}) < 2:
         return cuts
-    for meeting in ground.meetings(used):
+    for meeting in ground.meetings(regions):
         for scene, other in ((meeting.first, meeting.second), (meeting.second, meeting.first)):
             for region in regions[scene]:
                 for theirs in regions[other]:
