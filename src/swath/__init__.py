@@ -16,6 +16,7 @@ _PUBLIC = {
         (
             "check",
             "sample",
+            "analyze",
             "train",
             "evaluate",
             "predict",

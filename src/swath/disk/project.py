@@ -143,8 +143,8 @@ class Project:
         files = [p for s in self.scenes for p in (s.image, s.labels, s.aoi) if p is not None]
         files += [p.with_suffix(".dbf") for p in files if p.suffix.lower() == ".shp" and p.with_suffix(".dbf").exists()]
         stamps = [(os.path.relpath(p, self.path.parent), file_stamp(p)) for p in files]
-        splits = [s.split for s in self.scenes]
-        text = json.dumps([{k: dumped[k] for k in sections}, stamps, splits, self.legend.as_dict()], sort_keys=True)
+        rows = [[s.split, s.group, s.field, s.layer] for s in self.scenes]
+        text = json.dumps([{k: dumped[k] for k in sections}, stamps, rows, self.legend.as_dict()], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -45,8 +45,8 @@ def without_shared(project: Project, regions: Sequence[Sequence[Region]]) -> lis
         kept |= {scene} if whole else set()
     if cuts and rule == "auto":
         cut = len({scene for scene, _ in cuts} - kept)
-        found = [f"{cut} keep at least half of their labels"] * (cut > 0)
-        found += [f"{len(kept)} would keep less, so that ground is trained on and scored"] * (len(kept) > 0)
+        found = [f"{cut} cut, each with at least half of its labels left"] * (cut > 0)
+        found += [f"{len(kept)} left whole, as less than half would stay: scores of that ground are too good"] * (len(kept) > 0)
         why = "another split scores ground of training or validation scenes: " + ", ".join(found)
         project._decided("split.overlap", "cut" if cut else "keep", why)
     if not any(r.split == "trn" for parts in plain for r in parts):
@@ -95,5 +95,5 @@ def _cut(
     return out, kept
 
 
-def _more(scenes: int) -> str:
-    return f" (and of {scenes - 1} more scenes)" if scenes > 1 else ""
+def _more(places: int) -> str:
+    return f" (and {places - 1} other region{'s' * (places > 2)})" if places > 1 else ""
