@@ -112,9 +112,11 @@ def _show_info(result: dict[str, Any]) -> str:
 
 
 def _show_sample(r: dict[str, Any]) -> str:
+    from swath.disk.leakage import leak_lines
+
     rows = [(s, r["samples"][s], *(c["share"] for c in classes.values())) for s, classes in r["classes"].items()]
     head = ["split", "samples", *next(iter(r["classes"].values()))]
-    notes = [counts("dropped", r["dropped"]), counts("events", r["events"])]
+    notes = [counts("dropped", r["dropped"]), counts("events", r["events"]), *leak_lines(r["leakage"])]
     return "\n".join([table(rows, head), *filter(None, notes), f"store: {r['store']}"])
 
 

@@ -101,7 +101,8 @@ def _climb(
     sums = np.concatenate([np.cumsum(tiles.counts[order][::-1], axis=0)[::-1], np.zeros((1, tiles.counts.shape[1]), np.int64)])
     first = np.searchsorted(ranked, thresholds)
     left, spreads = len(order) - first, _spread(sums[first], tiles.counts.sum(0) > 0)
-    best, tried, least = 0, [], max(LEAST * len(tiles.areas), min(FEWEST, len(order)), 1)
+    best, least = 0, max(LEAST * len(tiles.areas), min(FEWEST, len(order)), 1)
+    tried: list[tuple[int | None, float, int, float]] = []
     for i, (n, spread) in enumerate(zip(left.tolist(), spreads.tolist(), strict=True)):
         if not tried or n != tried[-1][2]:
             tried.append((index, float(thresholds[i]), n, spread))

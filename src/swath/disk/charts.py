@@ -59,14 +59,14 @@ def publish_shares(
         bars = axes[0].bar(at, [100 * (s or 0) for s in own], width * 0.94, color=colours, alpha=(1, 0.6, 0.3)[i % 3],
                            edgecolor="#333333", linewidth=0.8, label=split)  # fmt: skip
         axes[0].bar_label(bars, [_percent(s) for s in own], fontsize=7, padding=1)
-    axes[0].set_xticks(np.arange(len(names)), names)
+    axes[0].set_xticks(np.arange(len(names)), names, rotation=0 if len(names) <= 6 else 45)
     axes[0].set(ylabel="% of the label pixels", title="class shares per split: " + _legend_text(list(shares)))
     axes[0].margins(y=0.12)
     if thresholds:
         x, kept, spread = (100 * np.array(column) for column in zip(*thresholds, strict=True))
         axes[1].step(x, kept, where="post", color="#1f6fb4", marker=".", label="samples kept, % of all")
         axes[1].step(x, spread, where="post", color="#c44e10", marker=".", label="standard deviation of the class shares, %")
-        axes[1].axvline(100 * chosen, color="#333333", linestyle=":", label=f"smallest at {100 * chosen:g} %")
+        axes[1].axvline(100 * chosen, color="#333333", linestyle=":", label=f"found: {100 * chosen:g} %")
         axes[1].set(xlabel="sample.min_annotated, %", title="what a least annotated share does to training", ylim=(0, 105))
         axes[1].legend(fontsize="small")
     return publish(path, lambda part: figure.savefig(part, dpi=110))

@@ -52,8 +52,10 @@ def leakage(project: Project) -> dict[str, Any]:
     }
 
 
-def leak_lines(found: dict[str, Any]) -> list[str]:
-    """The report as text: one line per kind of sharing, warnings first."""
+def leak_lines(found: dict[str, Any] | None) -> list[str]:
+    """The report as text: one line per kind of sharing, warnings first; nothing of a store that has no report."""
+    if found is None:
+        return []
     lines = []
     shared = [p for p in found["pairs"] if p["labels"]]
     if shared:
@@ -66,7 +68,7 @@ def leak_lines(found: dict[str, Any]) -> list[str]:
         lines.append(f"warning: groups of the manifest in several splits: {', '.join(found['groups'])}")
     if found["context_pixels"]:
         lines.append(f"note: {found['context_pixels']:,} pixels around labels are seen by samples of two splits")
-    return lines or ["leakage: none; no pixel is seen by two splits"]
+    return lines or ["leakage: none, no pixel is seen by two splits"]
 
 
 def _leaks(project: Project) -> Iterator[Leak]:

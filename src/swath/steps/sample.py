@@ -15,6 +15,7 @@ from swath.core.errors import DataError, ResourceError
 from swath.core.splits import SPLITS, Split
 from swath.core.windows import Window
 from swath.disk.geopackage import forget_clock
+from swath.disk.leakage import leakage
 from swath.disk.project import SAMPLE_SECTIONS, Project, fit_bands
 from swath.disk.publish import make_directory, sweep
 from swath.disk.recordspool import RecordSpool
@@ -26,7 +27,8 @@ from swath.progress import Progress
 
 
 def sample(project: Project, *, overwrite: bool = False) -> dict[str, Any]:
-    """The store of a project: `store` path, `samples` per split, `dropped` per reason, `classes` share per split.
+    """The store of a project: `store` path, `samples` per split, `dropped` per reason, `classes` share per split,
+    `leakage` between splits.
 
     A finished store of the same config and inputs is kept; another one is refused without `overwrite`.
     Raises DataError where a split that should train holds no sample.
@@ -62,6 +64,7 @@ def sample(project: Project, *, overwrite: bool = False) -> dict[str, Any]:
             "dropped": dict(sorted(spool.dropped.items())),
             "splits": _split_counts(spool.index(), legend.names),
             "events": dict(sorted(project.events.as_dict().items())),
+            "leakage": leakage(project),
         }
         publish_store(directory, spool, card, lambda index, part: write_footprints(index, card, part))
     except BaseException as e:
@@ -175,6 +178,7 @@ def _result(project: Project, card: dict[str, Any], seconds: float, *, done: boo
         "dropped": dict(card["dropped"]),
         "classes": {s: splits[s]["classes"] for s in SPLITS},
         "events": card.get("events", {}),
+        "leakage": card.get("leakage"),
         "seconds": round(seconds, 3),
         "already_done": done,
     }
