@@ -65,9 +65,10 @@ def grown(mask: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
        val=st.floats(0.1, 0.4), tst=st.sampled_from([0.0, 0.2]), stratify=st.booleans(), seed=st.integers(0, 9))  # fmt: skip
 def test_no_split_comes_near_another(town: Path, by: str, block: int, buffer: int, val: float, tst: float, stratify: bool, seed: int) -> None:
     """Labels of two splits are more than the buffer apart, and together with the buffers they cover every pixel."""
-    project = load_project(town, ["scenes=[{image: north.tif, labels: north.gpkg}, {image: south.tif, labels: south.gpkg}]",
-                                  f"split.by={by}", f"split.block={block}", f"split.buffer={buffer}", f"split.val={val}",
-                                  f"split.tst={tst}", f"split.stratify={str(stratify).lower()}", "split.order=random", f"split.seed={seed}"])  # fmt: skip
+    chosen = {"by": by, "block": block, "buffer": buffer, "val": val, "tst": tst, "stratify": str(stratify).lower(), "seed": seed,
+              "order": "random"}  # fmt: skip
+    both = "scenes=[{image: north.tif, labels: north.gpkg}, {image: south.tif, labels: south.gpkg}]"
+    project = load_project(town, [both, *(f"split.{key}={value}" for key, value in chosen.items())])
     seen = {split for parts in project.regions for split in (r.split for r in parts)}
     assert seen >= {"trn", "val"}
     for scene in (0, 1):
