@@ -224,7 +224,7 @@ class SplitSpec(Spec):
     """Where validation (and test) labels come from when the manifest does not say."""
 
     by: Literal["auto", "scene", "group", "block", "chessboard", "interleave", "none"] = setting(
-        "auto", "unit that is held out: see [splits](splits.md)", "decided from the data"
+        "auto", "unit that is held out", "decided from the data"
     )
     val: Fraction = setting(0.1, "share of the labelled pixels for validation", "enough to choose a checkpoint")
     tst: Fraction = setting(0.0, "share of the labelled pixels for a test split", "the manifest's `tst` rows are used")
