@@ -421,6 +421,9 @@ class RuntimeSpec(Spec):
     device: str = setting("auto", "auto, cpu, cuda or cuda:N", "a free GPU if there is one")
     threads: Count | Literal["auto"] = setting("auto", "threads of the network", "all cores")
     memory: Size = setting(4_000_000_000, "bytes of samples kept in memory", "small data sets are read once")
+    remote: bool = setting(
+        False, "may s3://, https:// and http:// be read and written", "nothing leaves the machine unasked"
+    )
 
 
 class Config(Spec):
@@ -440,6 +443,14 @@ class Config(Spec):
     vectorize: VectorizeSpec = Field(default_factory=VectorizeSpec)
     runtime: RuntimeSpec = Field(default_factory=RuntimeSpec)
     output: str | None = setting(None, "directory of the run", "runs/<config stem> beside the config")
+
+    @field_validator("output")
+    @classmethod
+    def _local(cls, value: str | None) -> str | None:
+        """Refuses a run that is no local directory."""
+        if value is not None and "://" in value:
+            raise ValueError("a run is a local directory; send its maps with `swath predict --out s3://...`")
+        return value
 
     @model_validator(mode="before")
     @classmethod
