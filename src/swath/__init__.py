@@ -17,6 +17,7 @@ _PUBLIC = {
         (
             "check",
             "sample",
+            "analyze",
             "train",
             "evaluate",
             "predict",

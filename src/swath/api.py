@@ -34,6 +34,14 @@ def sample(config: PathLike, *overrides: str, overwrite: bool = False) -> dict[s
     return step(load_project(config, overrides), overwrite=overwrite)
 
 
+def analyze(config: PathLike, *overrides: str, search: bool = False) -> dict[str, Any]:
+    """The preview of what `sample` would give, with better thresholds, leaks between splits and bands that tell the label."""
+    from swath.disk.project import load_project
+    from swath.steps.analyze import analyze as step
+
+    return step(load_project(config, overrides), search=search)
+
+
 def train(config: PathLike, *overrides: str, resume: bool = False, overwrite: bool = False) -> dict[str, Any]:
     """The trained bundle of a config."""
     from swath.disk.project import load_project

@@ -223,13 +223,33 @@ class LabelsSpec(Spec):
 class SplitSpec(Spec):
     """Where validation (and test) labels come from when the manifest does not say."""
 
-    by: Literal["auto", "scene", "block"] = setting("auto", "unit that is held out", "decided from the data")
+    by: Literal["auto", "scene", "group", "block", "chessboard", "interleave", "none"] = setting(
+        "auto", "unit that is held out", "decided from the data"
+    )
     val: Fraction = setting(0.1, "share of the labelled pixels for validation", "enough to choose a checkpoint")
     tst: Fraction = setting(0.0, "share of the labelled pixels for a test split", "the manifest's `tst` rows are used")
     block: Count | Literal["auto"] = setting("auto", "side of a spatial block in pixels", "decided from the data")
     buffer: int = setting(
         32, "pixels around held-out blocks that train nothing", "parts of one object stay apart", ge=0
     )
+    stratify: bool = setting(
+        True, "hold out what has class shares close to those of all, not what chance picks", "steadier scores"
+    )
+    order: Literal["interleave", "random"] = setting(
+        "interleave", "order in which `interleave` deals the blocks", "spreads every split over the scenes"
+    )
+    seed: int = setting(0, "seed of chance in splits and in `sample.limit`", "0", ge=0)
+    overlap: Literal["auto", "cut", "keep", "error"] = setting(
+        "auto", "labels on ground that another split scores", "cut where a scene keeps half of its labels, else told"
+    )
+    files: Count | None = setting(None, "most scenes that train, the first ones of the manifest", "all of them")
+
+    @model_validator(mode="after")
+    def _something_trains(self) -> SplitSpec:
+        """Refuses shares that leave nothing to train on where blocks are dealt by them."""
+        if self.by == "interleave" and self.val + self.tst >= 1:
+            raise ValueError("split.val and split.tst leave nothing for training")
+        return self
 
 
 class SampleSpec(Spec):
@@ -252,12 +272,14 @@ class SampleSpec(Spec):
     reject_nodata: Literal["any", "all"] | Fraction = setting(
         "all", "nodata pixels that refuse a patch around a point: any, all, or more than a share", "a patch needs some image"
     )
+    limit: dict[Literal["trn", "val", "tst"], Count] = setting(
+        {}, "most samples per split, a random subset: `{trn: 100}`", "all that the filters keep"
+    )
 
-    def refusal(self, valid: Any) -> str | None:
-        """Why a patch around a point is refused, or None; `valid` bool (h, w)."""
-        missing = int(valid.size - valid.sum())
+    def refusal(self, area: int, missing: int) -> str | None:
+        """Why a patch of `area` pixels around a point, `missing` of them without data, is refused, or None."""
         rule = self.reject_nodata
-        refused = missing > 0 if rule == "any" else missing == valid.size if rule == "all" else missing > rule * valid.size
+        refused = missing > 0 if rule == "any" else missing == area if rule == "all" else missing > rule * area
         return "nodata in the patch" if refused else None
 
 

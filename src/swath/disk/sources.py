@@ -78,8 +78,8 @@ def _part(name: str, spec: SourceSpec, scene: Scene, image: Stack, roots: tuple[
         return [Position(name, given.centered, given.normalized, given.scale, given.radius)]
     if spec.kind == "reader":
         assert spec.reader is not None
-        location = str(image.main) if name == "image" else _location(name, scene)
-        return [Plugin(name, spec.reader, location, tuple(sorted(spec.options.items())))]
+        cell = str(image.main) if name == "image" else _location(name, scene)
+        return [Plugin(name, spec.reader, cell, tuple(sorted(spec.options.items())))]
     if name == "image":
         reference = image.reference
         if isinstance(reference, Files):

@@ -124,7 +124,7 @@ def check_project(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, 
     classes, exact, told = count_classes(project, regions, audit.labels)
     audit.found += [*carved, *told, *place_findings(project)]
     audit.found += _between(scenes, audit, {s.name: r for s, r in zip(sound, regions, strict=True)})
-    audit.found += band_labels(project, regions, audit.probes, config.bands)
+    audit.found += band_labels(project, regions, audit.probes)
     return audit.result(classes=classes, classes_exact=exact)
 
 
