@@ -79,12 +79,12 @@ class Handler(BaseHTTPRequestHandler):
                 first, last = int(asked[1]), min(int(asked[2] or whole), whole - 1)
                 data, status = data[first : last + 1], 206 if first < whole else 416
                 headers["Content-Range"] = f"bytes {first}-{last}/{whole}" if data else f"bytes */{whole}"
-        self.begin(status, {**headers, "Content-Length": str(len(data))}, path, log=not send)
+        breaks = web.break_after.get(path) if send else None
+        part = data[: breaks.pop(0)] if breaks else data
+        web.log.append((self.command, path, status, len(part) if send else 0))
+        self.begin(status, {**headers, "Content-Length": str(len(data))}, path, log=False)
         if send:
-            breaks = web.break_after.get(path)
-            part = data[: breaks.pop(0)] if breaks else data
             self.wfile.write(part)
-            web.log.append(("GET", path, status, len(part)))
             if len(part) < len(data):
                 self.close_connection = True
 
