@@ -203,6 +203,41 @@ def test_rasters_are_read_from_a_bucket(bucket: Bucket, image: Path, caplog: pyt
 
 
 @pytest.mark.usefixtures("allowed")
+def test_public_buckets_are_read_without_credentials(
+    bucket: Bucket, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = bucket.put("a.tif", image)
+    with pytest.raises(DataError) as e, monkeypatch.context() as unknown:
+        unknown.setenv("AWS_NO_SIGN_REQUEST", "YES")
+        raster_info(location(place))
+    assert e.value.code == "remote-denied"
+    bucket.client.put_object_acl(Bucket=bucket.name, Key="a.tif", ACL="public-read")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    same(location(place), image)
+
+
+@pytest.mark.usefixtures("allowed")
+def test_a_server_without_parts_and_a_folder_are_told(web: Web, make_raster: Callable[..., Path]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (1, 3000, 1000)).astype(np.uint8)
+    make_raster("web/a.tif", pixels, tiled=True, blockxsize=256, blockysize=256)
+    web.plain.add("/a.tif")
+    with pytest.raises(DataError, match="swath fetch"):
+        RasterReader(location(f"{web.url}/a.tif")).read(Window(2500, 0, 500, 1000))
+    for folder in (f"{web.url}/in/", web.url, "s3://bucket/in/", "s3://bucket"):
+        with pytest.raises(DataError, match="swath fetch") as e:
+            raster_info(location(folder))
+        assert e.value.code == "remote-folder"
+
+
+@pytest.mark.usefixtures("allowed")
+def test_a_size_that_head_does_not_tell_is_asked_for(web: Web, image: Path) -> None:
+    (web.folder / "a.tif").write_bytes(image.read_bytes())
+    web.unsized.add("/a.tif")
+    assert location(f"{web.url}/a.tif").stat().st_size == image.stat().st_size
+
+
+@pytest.mark.usefixtures("allowed")
 def test_other_threads_may_read_a_place(web: Web, image: Path) -> None:
     from concurrent.futures import ThreadPoolExecutor
 

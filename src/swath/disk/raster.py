@@ -182,8 +182,10 @@ def open_dataset(path: Path) -> Any:
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:
-    return DataError("raster-unreadable", path, f"cannot be opened as a raster ({_short(error, path)})",
-                     "is it a GeoTIFF, JPEG 2000, PNG, JPEG or another plain raster?")  # fmt: skip
+    ask = "is it a GeoTIFF, JPEG 2000, PNG, JPEG or another plain raster?"
+    if isinstance(path, Remote):
+        ask += " If so, copy it first: swath fetch"
+    return DataError("raster-unreadable", path, f"cannot be opened as a raster ({_short(error, path)})", ask)
 
 
 @ensure_env

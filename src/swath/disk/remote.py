@@ -144,6 +144,9 @@ class Remote(PosixPath):
     def _answer(self) -> Head | DataError | None:
         """The answer or the failure: a server that does not answer is not waited for again."""
         try:
+            if not self.key or self.url.endswith("/"):
+                raise DataError("remote-folder", self, "is a folder, and remote folders are not listed here",
+                                "name files or a manifest, or copy it: swath fetch")  # fmt: skip
             if self.scheme == "s3":
                 from swath.disk import bucket
 
