@@ -199,8 +199,8 @@ def load_project(path: str | Path, overrides: Sequence[str] = ()) -> Project:
     config = load_config(path, overrides)
     with remote_access(config.runtime.remote):
         scenes = with_points(config_scenes(config.scenes, path), points_path(config, path.absolute()))
-        if config.sources:
-            scenes = tuple(with_sources(s, config.sources, (path.parent,)) for s in scenes)
+        if config.inputs():
+            scenes = tuple(with_sources(s, config.inputs(), (path.parent,)) for s in scenes)
     return Project(path.absolute(), config, config.legend(), scenes)
 
 

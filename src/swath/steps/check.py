@@ -179,7 +179,7 @@ def _scenes(config: Config, path: Path, audit: Audit) -> tuple[Scene, ...]:
     found = []
     for scene in scenes:
         try:
-            found.append(with_sources(scene, config.sources, (path.parent,)))
+            found.append(with_sources(scene, config.inputs(), (path.parent,)))
         except DataError as e:
             audit.found.append(from_error(e, scene.place))
     return tuple(found)
