@@ -20,6 +20,7 @@ from swath.disk.label_pixels import label_pixels
 from swath.disk.probe import BandFacts, Probe
 from swath.disk.project import Project
 from swath.disk.scenes import Scene
+from swath.disk.stack import Image
 
 RARE, SPARSE = 0.005, 0.02  # shares of labelled pixels below which a class, or the labels of an image, are told of
 CARVED_PIXELS = 30_000_000  # of training scenes, up to which validation blocks are laid out here already
@@ -51,7 +52,7 @@ def lay_out(project: Project, declared: set[str]) -> tuple[Regions, list[Finding
         regions: Regions = list(project.regions)
     except (DataError, QualityError) as e:
         return plain, [from_error(e, project.path)]
-    if not missing:
+    if not missing or (project.points is not None and project.points.own_splits):
         return regions, []
     boxes = sum(len(r.inside) for parts in regions for r in parts if r.inside and r.split in missing)
     why = {key: f"{value} ({because})" for key, value, because in project.reasons}
@@ -69,7 +70,7 @@ def count_classes(project: Project, regions: Regions, labels: LabelAudit) -> tup
         try:
             counts, whole = labels.count(s, info, parts)
         except DataError as e:
-            findings.append(from_error(e, s.labels or s.image))
+            findings.append(from_error(e, s.labels or s.place))
             continue
         exact &= whole
         for split, found in counts.items():
@@ -117,12 +118,12 @@ def _sparse(scene: Scene, counts: Any, legend: Legend) -> list[Finding]:
     covered = sum(n for t in counts.values() for k, (n, _) in t.items() if k != legend.fill)
     if covered == 0 or covered >= SPARSE * total:
         return []
-    return [Finding("warning" if len(legend) > 2 else "note", "labels-sparse", scene.image, f"polygons of {scene.labels.name} cover "
+    return [Finding("warning" if len(legend) > 2 else "note", "labels-sparse", scene.place, f"polygons of {scene.labels.name} cover "
                     f"{share(covered, total)} of it, the rest counts as background",
                     "if it is only not labelled: classes.unlabelled=ignore")]  # fmt: skip
 
 
-def band_labels(project: Project, regions: Regions, probes: Mapping[Path, Probe]) -> list[Finding]:
+def band_labels(project: Project, regions: Regions, probes: Mapping[Image, Probe]) -> list[Finding]:
     """Bands that tell the label alone, on pixels spread over the training scenes."""
     first = next((i for i, parts in enumerate(regions) if any(r.split == "trn" for r in parts)), None)
     if first is None:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.core.splits import Region
+from swath.disk.images import image_reader
 from swath.disk.probe import spread_windows
 from swath.disk.project import Project
-from swath.disk.raster import RasterReader
 
 _SCENES, _PIXELS, _VALUES = 48, 600_000, 12_000_000  # of all scenes together
 
@@ -30,7 +30,7 @@ def label_pixels(
     values, indices = [], []
     for i in training:
         info, bands = project.infos[i], project.config.bands
-        reader = RasterReader(info.path, numbers, bands.nodata, bands.nodata_value)
+        reader = image_reader(project.scenes[i].image, numbers, bands.nodata, bands.nodata_value)
         labels = project.labels(i)
         for window in spread_windows(info, most // len(training), 4 * len(numbers)):
             (raw, valid), found = reader.read(window), labels.read(window)

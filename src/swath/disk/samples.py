@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,9 +14,9 @@ from swath.core.legend import Legend
 from swath.core.splits import SPLITS, Split, sample_windows
 from swath.core.statistics import BandStatistics
 from swath.core.windows import Window, grid_windows
+from swath.disk.images import Reader
 from swath.disk.labels import Labels
 from swath.disk.project import Project
-from swath.disk.raster import RasterReader
 
 BEYOND = "beyond sample.limit"  # why a sample is dropped without a look at it
 
@@ -31,13 +31,42 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """The point that a sample lies around: its `id`, class index `label` (`ignore`: none) and pixel.
+
+    `sparse`: its pixel is the sample's only label. `taken`: windows whose labels count in earlier samples.
+    """
+
+    id: int
+    label: int
+    row: int
+    col: int
+    sparse: bool
+    taken: tuple[Window, ...] = ()
+
+    def apply(self, labels: NDArray[Any], window: Window, ignore: int) -> None:
+        """Leaves of `labels` (h, w) of a window what counts in this sample."""
+        for box in self.taken:
+            labels[(box & window).slices(window)] = ignore
+        if self.sparse:
+            labels[:] = ignore
+            if window.contains(Window(self.row, self.col, 1, 1)):
+                labels[self.row - window.row, self.col - window.col] = self.label
+
+
+@dataclass(frozen=True)
 class Place:
-    """Where a sample lies: scene number, split, the pixels read and the core whose labels count."""
+    """Where a sample lies: scene number, split, the pixels read, the core whose labels count, the point it is around."""
 
     scene: int
     split: Split
     read: Window
     core: Window
+    point: Mark | None = None
+
+    def after(self, earlier: Sequence[Window]) -> Place:
+        """The place with the windows of earlier samples whose labels count there."""
+        return self if self.point is None else replace(self, point=replace(self.point, taken=tuple(earlier)))
 
 
 class Samples(Protocol):
@@ -56,6 +85,8 @@ def plan_places(project: Project, split: Split) -> list[Place]:
 
     With `sample.limit` they come in random order, so that the first ones that the filters keep are a random subset.
     """
+    if project.points is not None:
+        return _drawn(project, split, project.placed[0][split])
     edge = project.config.sample.edge
     places = [
         Place(i, split, read, core)
@@ -63,6 +94,11 @@ def plan_places(project: Project, split: Split) -> list[Place]:
         if (region := project.region(i, split))
         for read, core in sample_windows(*info.grid.shape, region, size=project.tile, stride=project.stride, edge=edge)
     ]
+    return _drawn(project, split, places)
+
+
+def _drawn(project: Project, split: Split, places: list[Place]) -> list[Place]:
+    """The places in random order where `sample.limit` keeps only some of a split."""
     if split not in project.config.sample.limit:
         return places
     chance = np.random.default_rng([project.config.split.seed, SPLITS.index(split)])
@@ -74,13 +110,15 @@ class SceneWindows:
 
     def __init__(self, project: Project) -> None:
         self.project, self.legend = project, project.legend
-        self._readers: dict[int, RasterReader] = {}
+        self._readers: dict[int, Reader] = {}
         self._labels: dict[int, Labels] = {}
 
     def read(self, place: Place, window: Window) -> Sample:
         """The sample of a window; labels outside the split's region, the place's core, or valid pixels are ignored."""
         image, valid = self.reader(place.scene).read(window)
         labels = self.labels(place.scene).read(window)
+        if place.point is not None:
+            place.point.apply(labels, window, self.legend.ignore)
         region = self.project.region(place.scene, place.split)
         assert region is not None
         counts = region.mask(window) & valid
@@ -91,7 +129,7 @@ class SceneWindows:
         labels[~counts] = self.legend.ignore
         return Sample(image, labels, valid)
 
-    def reader(self, scene: int) -> RasterReader:
+    def reader(self, scene: int) -> Reader:
         """The image reader of a scene."""
         if scene not in self._readers:
             self._readers[scene] = self.project.reader(scene)
@@ -149,15 +187,16 @@ class RasterSamples(Samples):
 
 def refusal(project: Project, place: Place, sample: Sample, counts: NDArray[np.int64]) -> str | None:
     """Why a sample is dropped, or None; `counts` (C,) are its label pixels."""
-    return refused(project, place.split, counts, sample.valid.size, int(sample.valid.size - np.count_nonzero(sample.valid)))
+    return refused(project, place, counts, int(sample.valid.size - np.count_nonzero(sample.valid)))
 
 
-def refused(project: Project, split: Split, counts: NDArray[np.int64], area: int, invalid: int) -> str | None:
-    """Why a sample of `area` pixels, `invalid` of them without data, is dropped, or None.
-
-    Validation and test keep all with a label.
-    """
-    if split != "trn":
+def refused(project: Project, place: Place, counts: NDArray[np.int64], invalid: int) -> str | None:
+    """Why a sample with `invalid` pixels without data is dropped, or None. Validation and test keep all with a label."""
+    area = place.read.area
+    told = None if place.point is None else project.config.sample.refusal(invalid, area)
+    if told:
+        return told
+    if place.split != "trn":
         return None if counts.sum() else "no labelled pixel"
     return project.filter.refusal(counts, area, invalid, project.legend.background)
 
@@ -189,7 +228,7 @@ def scene_bands(project: Project, bands: Bands) -> Callable[[int], Bands]:
     return of
 
 
-def fit_image(reader: RasterReader, bands: Bands) -> Bands:
+def fit_image(reader: Reader, bands: Bands) -> Bands:
     """The bands fitted on one raster as a whole, streamed; beyond 40 million pixels evenly spread blocks are read."""
     height, width = reader.grid.shape
     found = BandStatistics.empty(len(bands), reader.info.dtype)
@@ -201,3 +240,8 @@ def fit_image(reader: RasterReader, bands: Bands) -> Bands:
 def class_counts(labels: NDArray[Any], legend: Legend) -> NDArray[np.int64]:
     """Labelled pixels per class index, int64 (C,), of an array of indices."""
     return np.bincount(labels.ravel(), minlength=legend.ignore + 1)[: len(legend)].astype(np.int64)
+
+
+def refused_points(project: Project) -> dict[str, int]:
+    """The points that give no sample at all, by reason; empty without points."""
+    return {} if project.points is None else dict(project.placed[1])

@@ -19,7 +19,16 @@ from swath.disk.leakage import leakage
 from swath.disk.project import SAMPLE_SECTIONS, Project, fit_bands
 from swath.disk.publish import make_directory, sweep
 from swath.disk.recordspool import RecordSpool
-from swath.disk.samples import BEYOND, SceneWindows, beyond_limit, class_counts, plan_places, refusal, scene_bands
+from swath.disk.samples import (
+    BEYOND,
+    SceneWindows,
+    beyond_limit,
+    class_counts,
+    plan_places,
+    refusal,
+    refused_points,
+    scene_bands,
+)
 from swath.disk.schema import Schema
 from swath.disk.store import publish_store, read_card
 from swath.messages import say
@@ -46,7 +55,8 @@ def sample(project: Project, *, overwrite: bool = False) -> dict[str, Any]:
     bands, statistics = fit_bands(project)
     legend, grids = project.legend, [i.grid for i in project.infos]
     dtype = np.result_type(*[i.dtype for i in project.infos]).name  # holds the pixels of every scene
-    schema = Schema(len(bands), dtype, project.tile, np.dtype(legend.index_dtype).name, len(legend))
+    schema = Schema(len(bands), dtype, project.tile, np.dtype(legend.index_dtype).name, len(legend),
+                    points=project.points is not None)  # fmt: skip
     places = [p for split in SPLITS for p in plan_places(project, split)]
     _require_space(directory, len(places) * schema.record_bytes)
     per_scene = scene_bands(project, bands)
@@ -61,7 +71,7 @@ def sample(project: Project, *, overwrite: bool = False) -> dict[str, Any]:
             "statistics": statistics.as_dict(),
             "scenes": [s.name for s in project.scenes],
             "grids": [g.as_dict() for g in grids],
-            "dropped": dict(sorted(spool.dropped.items())),
+            "dropped": _dropped(project, spool),
             "splits": _split_counts(spool.index(), legend.names),
             "events": dict(sorted(project.events.as_dict().items())),
             "leakage": leakage(project),
@@ -105,8 +115,14 @@ def _fill(project: Project, spool: RecordSpool) -> None:
     index = spool.index()
     project.events.count("pixel padded at the edge", sum(_outside(project, row) for row in index))
     for split in sorted({p.split for p in places} - {"tst"} - {SPLITS[i] for i in index["split"]}):
-        raise DataError("samples-none", project.path, f"the filters left no sample in '{split}' ({dict(spool.dropped)})",
-                        "lower sample.min_annotated or sample.class_min")  # fmt: skip
+        raise DataError("samples-none", project.path, f"the filters left no sample in '{split}' ({_dropped(project, spool)})",
+                        "lower sample.min_annotated or sample.class_min" if project.points is None
+                        else "relax sample.reject_nodata, or add points")  # fmt: skip
+
+
+def _dropped(project: Project, spool: RecordSpool) -> dict[str, int]:
+    """Samples and points left out, by reason."""
+    return dict(sorted((spool.dropped + Counter(refused_points(project))).items()))
 
 
 def _outside(project: Project, row: Any) -> int:
@@ -134,6 +150,9 @@ def write_footprints(index: NDArray[Any], card: dict[str, Any], part: Path) -> N
                 for i, name in enumerate(names)
             },
         }
+        if "point" in (index.dtype.names or ()):
+            columns["point"] = np.array([int(r["point"]) for r in rows], np.int64)
+            columns["label"] = np.array([names[r["label"]] if r["label"] >= 0 else None for r in rows], object)
         write(
             str(part), geometry=np.array([shapely.to_wkb(b) for b in boxes], object), field_data=list(columns.values()),
             fields=list(columns), crs=crs, geometry_type="Polygon", driver="GPKG",
