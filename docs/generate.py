@@ -54,6 +54,7 @@ TOP = {
     "output": None,
 }
 FURTHER = {
+    "sources": "What sources are and how they are found: [sources](sources.md).",
     "model": "Networks and their options: [models](models.md).",
     "train": "Losses, optimisers and schedules: [training](training.md).",
     "predict": "What margins do: [exactness](exactness.md).",
@@ -106,9 +107,12 @@ def config_page() -> str:
     schema = Config.model_json_schema()
     parts = [HEAD, "## Top level\n", *_top(schema)]
     for name, field in schema["properties"].items():
-        section = schema["$defs"].get(str(field.get("$ref", "")).rpartition("/")[2])
+        many = field.get("additionalProperties")  # a section of named entries
+        reference = (many if isinstance(many, dict) else field).get("$ref", "")
+        section = schema["$defs"].get(str(reference).rpartition("/")[2])
         if section is not None:
-            parts += [f"\n## {name}\n", section["description"].strip(), *_further(name), "", *_table(name, section)]
+            prefix = f"{name}.NAME" if many else name
+            parts += [f"\n## {name}\n", section["description"].strip(), *_further(name), "", *_table(prefix, section)]
     return "\n".join(parts) + "\n"
 
 
@@ -146,6 +150,8 @@ def kind(field: dict[str, Any]) -> str:
         return ", ".join(f"`{v}`" for v in field["enum"])
     if "const" in field:
         return f"`{field['const']}`"
+    if "$ref" in field:
+        return "section"
     types = field["type"] if isinstance(field["type"], list) else [field["type"]]
     return " or ".join(_word(t, field) for t in types)
 

@@ -31,6 +31,7 @@ _PUBLIC = {
             "mosaic",
             "mask",
             "split",
+            "points",
             "flatten",
             "summarize",
             "apply",

@@ -41,7 +41,8 @@ def train(config: PathLike, *overrides: str, resume: bool = False, overwrite: bo
     return step(load_project(config, overrides), resume=resume, overwrite=overwrite)
 
 
-def evaluate(model: PathLike, scenes: PathLike, *overrides: str, split: str | None = "tst") -> dict[str, Any]:
+def evaluate(model: PathLike, scenes: PathLike, *overrides: str, split: str | None = "tst",
+             source: Mapping[str, str] | None = None) -> dict[str, Any]:  # fmt: skip
     """The scores of a bundle, run or map on the labelled scenes of a manifest or config."""
     from swath.disk.project import load_project
     from swath.disk.scenes import read_manifest
@@ -59,17 +60,18 @@ def evaluate(model: PathLike, scenes: PathLike, *overrides: str, split: str | No
         rows = read_manifest(scenes)
     if Path(model).suffix.lower() in (".tif", ".tiff"):
         return evaluate_map(model, rows, labels=labels)
-    return step(model, rows, split=split, regions=regions, labels=labels, predict=predict_spec, runtime=runtime)
+    return step(model, rows, split=split, regions=regions, labels=labels, predict=predict_spec, runtime=runtime,
+                sources=source)  # fmt: skip
 
 
 def predict(model: PathLike, inputs: Sequence[PathLike] | PathLike, *overrides: str, out: PathLike,
-            overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
-    """The maps of rasters: files, folders, globs or manifests."""
+            source: Mapping[str, str] | None = None, overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
+    """The maps of rasters: files, STAC items, folders, globs or manifests; `source` names files of further sources."""
     from swath.steps.predict import predict as step
 
     spec, runtime = _sections(overrides, PredictSpec, RuntimeSpec)
     listed = [inputs] if isinstance(inputs, str | Path) else inputs
-    return step(model, listed, out, spec=spec, runtime=runtime, overwrite=overwrite)
+    return step(model, listed, out, spec=spec, runtime=runtime, sources=source, overwrite=overwrite)
 
 
 def vectorize(map_path: PathLike, *overrides: str, out: PathLike, overwrite: bool = False) -> dict[str, Any]:
@@ -225,6 +227,39 @@ def split(manifest: PathLike, *, out: PathLike, trn: float = 0.8, val: float = 0
 
     return split_files(manifest, out, trn=trn, val=val, tst=tst, by=_choice("by", by, ("scene", "folder")), seed=seed,
                        method=_choice("method", method, ("random", "interleave")), overwrite=overwrite)  # fmt: skip
+
+
+def points(*things: PathLike, out: PathLike | None = None, labels: PathLike | None = None, field: str | None = None,
+           nodata: float | None = None, mask: PathLike | None = None, strategy: str = "smallest",
+           number: float | None = None, counts: Mapping[int, int] | None = None, sampler: str = "periodic",
+           jitter: float = 0.0, patch: int = 16, step: int | None = None, offset: tuple[int, int] = (0, 0),
+           seed_share: float = 0.25, split: str | None = None, order: str = "interleave",
+           shares: Sequence[float] = (50, 25, 25), seed: int = 0, statistics: PathLike | None = None,
+           overrides: Sequence[str] = (), overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
+    """Sample points of a config, or of images with labels, or of label images, as a GeoPackage."""
+    from swath.core.events import Events
+    from swath.core.selection import GRID_STRATEGIES, STRATEGIES, Draw
+    from swath.disk.candidates import file_sources, project_sources
+    from swath.disk.project import load_project
+    from swath.steps.points import points as draw_points
+
+    is_config = len(things) == 1 and Path(things[0]).suffix in (".yaml", ".yml")
+    by = _choice("split", split or ("regions" if is_config else "none"), ("regions", "chessboard", "proportions", "none"))
+    draw = Draw(_choice("strategy", strategy, (*STRATEGIES, *GRID_STRATEGIES)), number, counts,
+                _choice("sampler", sampler, ("periodic", "random")), jitter, seed, patch, step, (offset[0], offset[1]), seed_share,
+                by, _choice("order", order, ("interleave", "random")), tuple(shares))  # fmt: skip
+    events = Events()
+    if is_config:
+        if any(given is not None for given in (labels, field, nodata, mask)):
+            raise ConfigError("points-config", "points", "a config has its own labels and nodata", "leave them out")
+        project = load_project(things[0], overrides)
+        sources, events = project_sources(project), project.events
+    else:
+        if overrides:
+            raise ConfigError("override", overrides[0], "overrides need a config", "name the YAML file")
+        sources = file_sources(things, labels, field_name=field, nodata=nodata, mask=mask,
+                               label_images=strategy != "grid", events=events)  # fmt: skip
+    return draw_points(sources, out, draw=draw, events=events, statistics=statistics, overwrite=overwrite)
 
 
 def _classes(config: PathLike | None, overrides: Sequence[str]) -> tuple[Legend | None, LabelsSpec | None]:

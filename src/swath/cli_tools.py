@@ -82,6 +82,54 @@ def _split_args(p: argparse.ArgumentParser) -> None:
     overwrite_argument(p)
 
 
+def _points_args(p: argparse.ArgumentParser) -> None:
+    p.add_argument("things", nargs="+", metavar="CONFIG|IMAGE", help="a config, images or manifests, or label images")
+    p.add_argument("--out", metavar="FILE", help="the GeoPackage of points")
+    p.add_argument("--statistics", metavar="FILE", help="valid pixels per class and per polygon, .json or .csv")
+    p.add_argument("--labels", metavar="FILE", help="polygons, or a class raster on the images' grid")
+    p.add_argument("--field", metavar="NAME", help="field of the class (default: `class`, else all polygons are class 1)")
+    p.add_argument("--nodata", type=float, help="value of pixels without data, where the file has no tag")
+    p.add_argument("--mask", metavar="FILE", help="raster of the image's size; its 0 is left out")
+    p.add_argument("--strategy", default="smallest",
+                   choices=("smallest", "constant", "percent", "total", "byclass", "all", "grid", "balanced"),
+                   help="how many of each class, or points on a grid (default: smallest)")  # fmt: skip
+    p.add_argument("--number", type=float, help="points per class (constant), in all (total, balanced), percent (percent)")
+    p.add_argument("--counts", nargs="+", metavar="ID:N", help="points of each class id (byclass)")
+    p.add_argument("--sampler", default="periodic", choices=("periodic", "random"),
+                   help="evenly spread candidates, or random ones (default: periodic)")  # fmt: skip
+    p.add_argument("--jitter", type=float, default=0.0, help="randomness of periodic points, 0 to 1 (default: 0)")
+    p.add_argument("--patch", type=int, default=16, help="side of a grid's patches in pixels (default: 16)")
+    p.add_argument("--step", type=int, help="pixels between grid points, side of a chessboard's squares (default: patch)")
+    p.add_argument("--offset", type=int, nargs=2, default=(0, 0), metavar=("Y", "X"), help="first row and column of the grid")
+    p.add_argument("--seed-share", type=float, default=0.25, help="regular share of balanced points (default: 0.25)")
+    p.add_argument("--split", choices=("regions", "chessboard", "proportions", "none"),
+                   help="how points are split (default: the regions of a config; none for files)")  # fmt: skip
+    p.add_argument("--order", default="interleave", choices=("interleave", "random"), help="order of dealing (proportions)")
+    p.add_argument("--shares", type=float, nargs=3, default=(50, 25, 25), metavar=("TRN", "VAL", "TST"),
+                   help="proportions of the splits (default: 50 25 25)")  # fmt: skip
+    p.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
+    overwrite_argument(p)
+
+
+def _counts(texts: list[str] | None) -> dict[int, int] | None:
+    """Class id -> number of `ID:N` words."""
+    if texts is None:
+        return None
+    try:
+        return {int(i): int(n) for i, n in (text.split(":") for text in texts)}
+    except ValueError as e:
+        raise ConfigError("points-counts", " ".join(texts), "is no list of ID:N", "write --counts 1:100 2:50") from e
+
+
+def _points(a: argparse.Namespace, o: list[str]) -> dict[str, Any]:
+    """The points that the arguments ask for."""
+    return call("points")(*a.things, out=a.out, labels=a.labels, field=a.field, nodata=a.nodata, mask=a.mask,
+                          strategy=a.strategy, number=a.number, counts=_counts(a.counts), sampler=a.sampler,
+                          jitter=a.jitter, patch=a.patch, step=a.step, offset=a.offset, seed_share=a.seed_share,
+                          split=a.split, order=a.order, shares=a.shares, seed=a.seed, statistics=a.statistics,
+                          overrides=o, overwrite=a.overwrite)  # fmt: skip
+
+
 def _sources(texts: list[str]) -> dict[str, str]:
     """Name -> file of `NAME:FILE` words."""
     found: dict[str, str] = {}
@@ -152,6 +200,15 @@ def _show_split(r: dict[str, Any]) -> str:
     return f"{table(rows, ['split', 'scenes', 'units'])}\n{r['replaced']} splits replaced\nmanifest: {r['manifest']}"
 
 
+def _show_points(r: dict[str, Any]) -> str:
+    keys = ("id", "available", "points", "rate", "trn", "val", "tst")
+    rows = [(name, *(c.get(k) for k in keys)) for name, c in r["classes"].items()]
+    split = ", ".join(f"{n} {s}" for s, n in r["splits"].items())
+    files = [f"{r['count']} points ({split}): {r['points']}"] if r["points"] else []
+    files += [f"statistics: {r['statistics']}"] if "statistics" in r else []
+    return "\n".join(filter(None, [table(rows, ["class", *keys]), *r["notes"], counts("events", r["events"]), *files]))
+
+
 TOOLS: dict[str, Verb] = {
     "import": Verb("a config and a manifest made from another system's, with a row for every key",
                    "swath import gdl config.yaml --out imported", _import_args,
@@ -184,4 +241,6 @@ TOOLS: dict[str, Verb] = {
                   _split_args,
                   lambda a, o: plain("split", o)(a.manifest, out=a.out, trn=a.trn, val=a.val, tst=a.tst, by=a.by,
                                                   seed=a.seed, method=a.method, overwrite=a.overwrite), _show_split),
+    "points": Verb("a GeoPackage of sample points, drawn from labels or from a grid",
+                   "swath points image.tif --labels fields.gpkg --out points.gpkg", _points_args, _points, _show_points),
 }  # fmt: skip

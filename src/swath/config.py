@@ -134,6 +134,80 @@ class BandsSpec(Spec):
     )
 
 
+class CoordinatesSpec(Spec):
+    """Row and column of the scene as input planes, as CoordConv has them."""
+
+    centered: bool = setting(True, "the centre of the scene is 0", "so that both sides look alike")
+    normalized: bool = setting(True, "from -0.5 to 0.5 across the scene", "scenes may differ in size")
+    scale: float = setting(1.0, "factor", "1")
+    radius: bool = setting(False, "a third plane: the distance to the centre", "two planes")
+
+
+class SourceSpec(Spec):
+    """One source of the model input, in band order. Without a kind it is a raster: the manifest's column of its name.
+
+    Kinds: `vector`, `metadata`, `coordinates`, `reader`.
+    """
+
+    bands: Annotated[tuple[Count, ...], Field(min_length=1)] | None = setting(
+        None, "1-based bands of the source's files", "all of them"
+    )
+    resample: Literal["nearest", "bilinear", "cubic", "average"] = setting(
+        "bilinear", "how a source of another grid comes onto that of the image", "smooth, for measured values"
+    )
+    nodata_value: float | None = setting(None, "nodata value where its files declare none", "bands.nodata_value")
+    vector: str | None = setting(
+        None, "vector file that becomes bands (a column of the source's name goes before it)", "no vector"
+    )
+    layer: str | None = setting(None, "layer of the vector file", "the first layer")
+    field: str | None = setting(None, "field of the vector file that holds `ids`", "all features make one band")
+    ids: Values = setting((), "values of `field`: one band each, in this order", "all features make one band")
+    encode: Literal["binary", "distance", "constant", "scaled"] | None = setting(
+        None, "vector: binary or (signed) distance; metadata: constant or scaled (row and column times the value)",
+        "binary, or constant",
+    )  # fmt: skip
+    log: bool = setting(False, "distances as ln(d + 1) on either side", "pixels")
+    scale: float = setting(1.0, "factor on the bands of a vector", "1")
+    limit: int = setting(128, "largest distance in pixels", "keeps distances the same in every tile", ge=1, le=2048)
+    metadata: str | None = setting(None, "number of the scene (column, `metadata` file, STAC property)", "none")
+    coordinates: bool | CoordinatesSpec = setting(False, "row and column of the scene as planes", "none")
+    reader: str | None = setting(None, "a user's own reader, package.module:function", "Swath's own")
+    options: dict[str, Any] = setting({}, "options of that reader", "none")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        """Accepts nothing at all for a raster, and a single id for a list."""
+        if value is None:
+            return {}
+        if isinstance(value, dict) and "ids" in value and not isinstance(value["ids"], list | tuple):
+            return {**value, "ids": [value["ids"]]}
+        return value
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> SourceSpec:
+        """Refuses two kinds at once, and options of another kind."""
+        kinds = [k for k in ("vector", "metadata", "coordinates", "reader") if getattr(self, k)]
+        if len(kinds) > 1:
+            raise ValueError(f"is {' and '.join(kinds)} at once: make it two sources")
+        kind = kinds[0] if kinds else "raster"
+        allowed = {"vector": ("binary", "distance"), "metadata": ("constant", "scaled")}.get(kind, ())
+        if self.encode is not None and self.encode not in allowed:
+            raise ValueError(
+                f"encode: {self.encode} is not for {kind}" + (f", choose {' or '.join(allowed)}" if allowed else "")
+            )
+        if self.ids and self.field is None:
+            raise ValueError("ids need the `field` that holds them")
+        if self.field is not None and not self.ids:
+            raise ValueError("a `field` needs `ids`: one band is made for each of them")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """raster, vector, metadata, coordinates or reader."""
+        return next((k for k in ("vector", "metadata", "coordinates", "reader") if getattr(self, k)), "raster")
+
+
 class LabelsSpec(Spec):
     """How vectors and label rasters become class indices."""
 
@@ -172,6 +246,19 @@ class SampleSpec(Spec):
     class_min: dict[str, Fraction] = setting({}, "least share per class name", "no class is required")
     class_mode: Literal["all", "any"] = setting("all", "must all class floors be met, or any", "as geo-deep-learning")
     max_nodata: Fraction = setting(0.99, "largest share of pixels without data", "a sample needs some image")
+    points: str | None = setting(
+        None, "vector file of points that samples are cut around, relative to the config", "samples lie on a grid"
+    )
+    reject_nodata: Literal["any", "all"] | Fraction = setting(
+        "all", "nodata pixels that refuse a patch around a point: any, all, or more than a share", "a patch needs some image"
+    )
+
+    def refusal(self, valid: Any) -> str | None:
+        """Why a patch around a point is refused, or None; `valid` bool (h, w)."""
+        missing = int(valid.size - valid.sum())
+        rule = self.reject_nodata
+        refused = missing > 0 if rule == "any" else missing == valid.size if rule == "all" else missing > rule * valid.size
+        return "nodata in the patch" if refused else None
 
 
 class ModelSpec(Spec):
@@ -229,7 +316,9 @@ class TrainSpec(Spec):
     epochs: float | None = setting(None, "passes over the training samples", "not limited", gt=0)
     steps: int | None = setting(None, "optimiser steps", "not limited", gt=0)
     batch_size: int = setting(8, "samples per step", "fits small machines and keeps batch norm stable", ge=1)
-    crop: Count | Literal["auto"] = setting("auto", "side of the random crop that is trained on", "decided from the data")
+    crop: Count | Literal["auto"] = setting(
+        "auto", "side of the random crop that is trained on", "decided from the data"
+    )
     loss: dict[str, Any] = setting({"ce": 1.0}, "loss name -> weight or options; several are summed", "a proper score")
     class_weights: Literal["none", "auto"] | dict[str, float] = setting(
         "none", "weights per class name; auto: inverse square root of the shares", "plain likelihood keeps areas honest"
@@ -264,7 +353,6 @@ class TrainSpec(Spec):
         "auto", "where samples come from", "the store if it was made, else the rasters"
     )
     seed: int = setting(0, "seed of everything random", "0", ge=0)
-
 
     @field_validator("schedule")
     @classmethod
@@ -318,6 +406,7 @@ class Config(Spec):
 
     scenes: str | tuple[dict[str, Any], ...] = Field(description="manifest (CSV, JSON, GeoPackage) or a list of rows")
     classes: ClassesSpec
+    sources: dict[str, SourceSpec] = setting({}, "sources of the model input by name, in band order", "the image alone")
     bands: BandsSpec = Field(default_factory=BandsSpec)
     labels: LabelsSpec = Field(default_factory=LabelsSpec)
     split: SplitSpec = Field(default_factory=SplitSpec)

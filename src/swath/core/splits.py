@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -14,6 +15,10 @@ from swath.core.windows import Window, grid_windows
 
 Split = Literal["trn", "val", "tst"]
 SPLITS: tuple[Split, ...] = ("trn", "val", "tst")
+SPLIT_OF: dict[str, Split] = {  # the words of manifests, folders and columns
+    "trn": "trn", "train": "trn", "training": "trn", "val": "val", "valid": "val", "validation": "val",
+    "tst": "tst", "test": "tst", "testing": "tst",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,19 @@ class Block:
     scene: int
     window: Window
     pixels: NDArray[np.int64] = field(compare=False)
+
+
+class _Near:
+    """The boxes that meet a window, found among thousands at once."""
+
+    def __init__(self, boxes: Sequence[Window]) -> None:
+        self.boxes = boxes
+        self.table = np.array([(b.row, b.row_end, b.col, b.col_end) for b in boxes], np.int64).reshape(-1, 4).T
+
+    def __call__(self, window: Window) -> list[Window]:
+        top, bottom, left, right = self.table
+        meets = (top < window.row_end) & (bottom > window.row) & (left < window.col_end) & (right > window.col)
+        return [self.boxes[i] for i in np.flatnonzero(meets).tolist()]
 
 
 @dataclass(frozen=True)
@@ -36,11 +54,16 @@ class Region:
     def mask(self, window: Window) -> NDArray[np.bool_]:
         """True (h, w) where the window's labels count for this split."""
         counts = np.full(window.shape, self.inside is None)
-        for box in self.inside or ():
+        near_inside, near_outside = self._near
+        for box in near_inside(window):
             counts[(box & window).slices(window)] = True
-        for box in self.outside:
+        for box in near_outside(window):
             counts[(box & window).slices(window)] = False
         return counts
+
+    @cached_property
+    def _near(self) -> tuple[_Near, _Near]:
+        return _Near(self.inside or ()), _Near(self.outside)
 
     def touches(self, window: Window) -> bool:
         """True where any label pixel of the window counts."""

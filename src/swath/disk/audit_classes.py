@@ -16,10 +16,11 @@ from swath.core.splits import SPLITS, Region, Split
 from swath.disk import vector
 from swath.disk.audit import Finding, from_error, merged, share
 from swath.disk.audit_pairs import LabelAudit
+from swath.disk.images import image_reader
 from swath.disk.probe import BandFacts, Probe, spread_windows
 from swath.disk.project import Project
-from swath.disk.raster import RasterReader
 from swath.disk.scenes import Scene
+from swath.disk.stack import Image
 
 RARE, SPARSE = 0.005, 0.02  # shares of labelled pixels below which a class, or the labels of an image, are told of
 CARVED_PIXELS = 30_000_000  # of training scenes, up to which validation blocks are laid out here already
@@ -52,7 +53,7 @@ def lay_out(project: Project, declared: set[str]) -> tuple[Regions, list[Finding
         regions: Regions = list(project.regions)
     except DataError as e:
         return plain, [from_error(e, project.path)]
-    if not missing:
+    if not missing or (project.points is not None and project.points.own_splits):
         return regions, []
     boxes = sum(len(r.inside) for parts in regions for r in parts if r.inside and r.split in missing)
     why = {key: f"{value} ({because})" for key, value, because in project.reasons}
@@ -70,7 +71,7 @@ def count_classes(project: Project, regions: Regions, labels: LabelAudit) -> tup
         try:
             counts, whole = labels.count(s, info, parts)
         except DataError as e:
-            findings.append(from_error(e, s.labels or s.image))
+            findings.append(from_error(e, s.labels or s.place))
             continue
         exact &= whole
         for split, found in counts.items():
@@ -118,12 +119,12 @@ def _sparse(scene: Scene, counts: Any, legend: Legend) -> list[Finding]:
     covered = sum(n for t in counts.values() for k, (n, _) in t.items() if k != legend.fill)
     if covered == 0 or covered >= SPARSE * total:
         return []
-    return [Finding("warning" if len(legend) > 2 else "note", "labels-sparse", scene.image, f"polygons of {scene.labels.name} cover "
+    return [Finding("warning" if len(legend) > 2 else "note", "labels-sparse", scene.place, f"polygons of {scene.labels.name} cover "
                     f"{share(covered, total)} of it, the rest counts as background",
                     "if it is only not labelled: classes.unlabelled=ignore")]  # fmt: skip
 
 
-def band_labels(project: Project, regions: Regions, probes: Mapping[Path, Probe], bands: BandsSpec) -> list[Finding]:
+def band_labels(project: Project, regions: Regions, probes: Mapping[Image, Probe], bands: BandsSpec) -> list[Finding]:
     """Bands that tell the label alone, on pixels spread over the training scenes."""
     training = [i for i, parts in enumerate(regions) if any(r.split == "trn" for r in parts)]
     training = training[:: max(1, -(-len(training) // _LEAK_SCENES))]
@@ -137,7 +138,7 @@ def band_labels(project: Project, regions: Regions, probes: Mapping[Path, Probe]
         if max(numbers) > info.count:
             continue
         try:
-            reader = RasterReader(info.path, numbers, bands.nodata, bands.nodata_value)
+            reader = image_reader(project.scenes[i].image, numbers, bands.nodata, bands.nodata_value)
             labels = project.labels(i)
             for window in spread_windows(info, _LEAK_PIXELS // len(training), 4 * len(facts)):
                 (raw, valid), found = reader.read(window), labels.read(window)

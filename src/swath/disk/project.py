@@ -22,13 +22,24 @@ from swath.core.legend import Legend
 from swath.core.splits import SPLITS, Block, Region, Split, block_size, block_windows, carve
 from swath.core.statistics import BandStatistics
 from swath.core.windows import Window, grid_windows
+from swath.disk.images import Reader, image_info, open_image, plain_bands
 from swath.disk.labels import Labels, open_labels
-from swath.disk.raster import RasterInfo, RasterReader, raster_info
+from swath.disk.points import Points, read_points
+from swath.disk.raster import RasterInfo
 from swath.disk.scenes import Scene, config_scenes
-from swath.disk.stamp import file_stamp
+from swath.disk.sources import with_sources
+from swath.disk.stack import Stack
+from swath.disk.stamp import file_stamp, image_stamp
 
 Reason = tuple[str, Any, str]
-SAMPLE_SECTIONS = ("bands", "labels", "split", "sample", "classes")  # of the config: what decides the samples
+SAMPLE_SECTIONS = (
+    "sources",
+    "bands",
+    "labels",
+    "split",
+    "sample",
+    "classes",
+)  # of the config: what decides the samples
 _FIT_PIXELS = 40_000_000  # pixels per band that the scaling is fitted on; beyond it, evenly spread blocks are read
 
 
@@ -58,7 +69,7 @@ class Project:
     @cached_property
     def infos(self) -> tuple[RasterInfo, ...]:
         """The header of every scene's image."""
-        return tuple(raster_info(s.image) for s in self.scenes)
+        return tuple(image_info(s.image) for s in self.scenes)
 
     @cached_property
     def bands(self) -> Bands:
@@ -69,9 +80,9 @@ class Project:
     def _first(self) -> int:
         return next((i for i, s in enumerate(self.scenes) if s.split in (None, "trn")), 0)
 
-    def reader(self, scene: int) -> RasterReader:
+    def reader(self, scene: int) -> Reader:
         """The reader of a scene's selected bands."""
-        return RasterReader.of(self.scenes[scene].image, self.bands)
+        return open_image(self.scenes[scene].image, self.bands)
 
     def labels(self, scene: int) -> Labels:
         """The labels of a scene on its grid; what happens to them is counted at the first opening only."""
@@ -81,11 +92,35 @@ class Project:
         alone = sum(s.labels == mine.labels for s in self.scenes) == 1
         return open_labels(mine, grid, self.legend, self.config.labels, events, alone=alone)
 
+    @property
+    def points_path(self) -> Path | None:
+        """The file of the points that samples are cut around, if the config names one."""
+        return points_path(self.config, self.path)
+
+    @cached_property
+    def points(self) -> Points | None:
+        """The points that samples are cut around; None: samples lie on a grid."""
+        return None if self.points_path is None else read_points(self.points_path, self.legend)
+
+    @cached_property
+    def placed(self) -> tuple[dict[Split, list[Any]], dict[str, int]]:
+        """The samples around the points per split, and the numbers of points refused by reason."""
+        from swath.disk.point_places import place_points
+
+        places, refused = place_points(self)
+        shown = ", ".join(f"{n} {reason}" for reason, n in refused.items())
+        self._decided("sample.points", sum(map(len, places.values())), f"samples around points; refused: {shown or 'none'}")
+        return places, refused
+
     @cached_property
     def tile(self) -> int:
         """The side of samples in pixels."""
         if self.config.sample.tile != "auto":
             return self.config.sample.tile
+        if self.points_path is not None:
+            tile = min(64, *(n for i in self.infos for n in i.grid.shape))
+            self._decided("sample.tile", tile, "patches around points; at most the smallest scene")
+            return tile
         side = int(np.median([min(i.grid.shape) for i in self.infos]))
         tile = max(32, min(512, -(-side // 16) * 16))
         self._decided("sample.tile", tile, f"scenes are about {side} pixels wide; at most 512")
@@ -103,6 +138,12 @@ class Project:
     @cached_property
     def regions(self) -> tuple[tuple[Region, ...], ...]:
         """Per scene, which label pixels belong to which split; empty for a scene without labels."""
+        if self.points is not None:
+            from swath.disk.point_places import own_regions
+
+            own = own_regions(self)
+            if own is not None:
+                return own
         return decide_regions(self)
 
     def region(self, scene: int, split: Split) -> Region | None:
@@ -138,11 +179,14 @@ class Project:
     def fingerprint(self, *sections: str) -> str:
         """A hash of config sections and of the inputs (their content and their names relative to the config)."""
         dumped = self.config.model_dump(mode="json")
-        files = [p for s in self.scenes for p in (s.image, s.labels, s.aoi) if p is not None]
+        files = [p for s in self.scenes for p in s.files]
+        files += [] if self.points_path is None else [self.points_path]
         files += [p.with_suffix(".dbf") for p in files if p.suffix.lower() == ".shp" and p.with_suffix(".dbf").exists()]
         stamps = [(os.path.relpath(p, self.path.parent), file_stamp(p)) for p in files]
         splits = [s.split for s in self.scenes]
-        text = json.dumps([{k: dumped[k] for k in sections}, stamps, splits, self.legend.as_dict()], sort_keys=True)
+        stacks = [image_stamp(s.image) for s in self.scenes if isinstance(s.image, Stack)]
+        parts = [{k: dumped[k] for k in sections}, stamps, splits, self.legend.as_dict(), stacks]
+        text = json.dumps(parts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -150,7 +194,20 @@ def load_project(path: str | Path, overrides: Sequence[str] = ()) -> Project:
     """The project of a config file. Raises ConfigError or DataError; nothing but headers is read yet."""
     path = Path(path)
     config = load_config(path, overrides)
-    return Project(path.absolute(), config, config.legend(), config_scenes(config.scenes, path))
+    scenes = with_points(config_scenes(config.scenes, path), points_path(config, path.absolute()))
+    if config.sources:
+        scenes = tuple(with_sources(s, config.sources, (path.parent,)) for s in scenes)
+    return Project(path.absolute(), config, config.legend(), scenes)
+
+
+def points_path(config: Config, path: Path) -> Path | None:
+    """The file that `sample.points` names, relative to the config at `path`."""
+    return None if config.sample.points is None else path.parent / config.sample.points
+
+
+def with_points(scenes: Sequence[Scene], points: Path | None) -> tuple[Scene, ...]:
+    """The scenes; points are the labels of those that have no others."""
+    return tuple(s if points is None or s.labels else replace(s, labels=points, layer=None) for s in scenes)
 
 
 def select_bands(config: Config, info: RasterInfo, scene: Scene) -> Bands:
@@ -165,7 +222,8 @@ def select_bands(config: Config, info: RasterInfo, scene: Scene) -> Bands:
     spec = config.bands
     scope: Scope = "dataset" if spec.scope == "auto" else spec.scope
     n = len(indexes)
-    return Bands(indexes, names, (1.0,) * n, (0.0,) * n, spec.method, scope, spec.nodata, spec.nodata_value)
+    plain = plain_bands(scene.image, indexes)
+    return Bands(indexes, names, (1.0,) * n, (0.0,) * n, spec.method, scope, spec.nodata, spec.nodata_value, plain)
 
 
 def _band(band: int | str, info: RasterInfo, scene: Scene) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,9 +14,9 @@ from swath.core.legend import Legend
 from swath.core.splits import Split, sample_windows
 from swath.core.statistics import BandStatistics
 from swath.core.windows import Window, grid_windows
+from swath.disk.images import Reader
 from swath.disk.labels import Labels
 from swath.disk.project import Project
-from swath.disk.raster import RasterReader
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,42 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """The point that a sample lies around: its `id`, class index `label` (`ignore`: none) and pixel.
+
+    `sparse`: its pixel is the sample's only label. `taken`: windows whose labels count in earlier samples.
+    """
+
+    id: int
+    label: int
+    row: int
+    col: int
+    sparse: bool
+    taken: tuple[Window, ...] = ()
+
+    def apply(self, labels: NDArray[Any], window: Window, ignore: int) -> None:
+        """Leaves of `labels` (h, w) of a window what counts in this sample."""
+        for box in self.taken:
+            labels[(box & window).slices(window)] = ignore
+        if self.sparse:
+            labels[:] = ignore
+            if window.contains(Window(self.row, self.col, 1, 1)):
+                labels[self.row - window.row, self.col - window.col] = self.label
+
+
+@dataclass(frozen=True)
 class Place:
-    """Where a sample lies: scene number, split, the pixels read and the core whose labels count."""
+    """Where a sample lies: scene number, split, the pixels read, the core whose labels count, the point it is around."""
 
     scene: int
     split: Split
     read: Window
     core: Window
+    point: Mark | None = None
+
+    def after(self, earlier: Sequence[Window]) -> Place:
+        """The place with the windows of earlier samples whose labels count there."""
+        return self if self.point is None else replace(self, point=replace(self.point, taken=tuple(earlier)))
 
 
 class Samples(Protocol):
@@ -51,6 +80,8 @@ class Samples(Protocol):
 
 def plan_places(project: Project, split: Split) -> list[Place]:
     """The samples of a split, scene by scene, row by row; nothing is filtered yet."""
+    if project.points is not None:
+        return project.placed[0][split]
     edge = project.config.sample.edge
     return [
         Place(i, split, read, core)
@@ -65,13 +96,15 @@ class SceneWindows:
 
     def __init__(self, project: Project) -> None:
         self.project, self.legend = project, project.legend
-        self._readers: dict[int, RasterReader] = {}
+        self._readers: dict[int, Reader] = {}
         self._labels: dict[int, Labels] = {}
 
     def read(self, place: Place, window: Window) -> Sample:
         """The sample of a window; labels outside the split's region, the place's core, or valid pixels are ignored."""
         image, valid = self.reader(place.scene).read(window)
         labels = self.labels(place.scene).read(window)
+        if place.point is not None:
+            place.point.apply(labels, window, self.legend.ignore)
         region = self.project.region(place.scene, place.split)
         assert region is not None
         counts = region.mask(window) & valid
@@ -82,7 +115,7 @@ class SceneWindows:
         labels[~counts] = self.legend.ignore
         return Sample(image, labels, valid)
 
-    def reader(self, scene: int) -> RasterReader:
+    def reader(self, scene: int) -> Reader:
         """The image reader of a scene."""
         if scene not in self._readers:
             self._readers[scene] = self.project.reader(scene)
@@ -138,6 +171,9 @@ class RasterSamples(Samples):
 
 def refusal(project: Project, place: Place, sample: Sample, counts: NDArray[np.int64]) -> str | None:
     """Why a sample is dropped, or None; `counts` (C,) are its label pixels. Validation and test keep all with a label."""
+    refused = None if place.point is None else project.config.sample.refusal(sample.valid)
+    if refused:
+        return refused
     if place.split != "trn":
         return None if counts.sum() else "no labelled pixel"
     invalid = int(sample.valid.size - np.count_nonzero(sample.valid))
@@ -166,7 +202,7 @@ def scene_bands(project: Project, bands: Bands) -> Callable[[int], Bands]:
     return of
 
 
-def fit_image(reader: RasterReader, bands: Bands) -> Bands:
+def fit_image(reader: Reader, bands: Bands) -> Bands:
     """The bands fitted on one raster as a whole, streamed; beyond 40 million pixels evenly spread blocks are read."""
     height, width = reader.grid.shape
     found = BandStatistics.empty(len(bands), reader.info.dtype)

@@ -13,13 +13,17 @@ from swath.disk.samples import Sample
 
 @dataclass(frozen=True)
 class Schema:
-    """The shape of a record: `bands` and `dtype` of the image, `side` in pixels, `labels` dtype, number of classes."""
+    """The shape of a record: `bands` and `dtype` of the image, `side` in pixels, `labels` dtype, number of classes.
+
+    `points`: the index has, per sample, the point's class index (`label`, -1: none) and its id (`point`).
+    """
 
     bands: int
     dtype: str
     side: int
     labels: str
     classes: int
+    points: bool = False
 
     @property
     def parts(self) -> tuple[int, int, int]:
@@ -35,8 +39,9 @@ class Schema:
     def index_dtype(self) -> np.dtype[Any]:
         """The columns of the index."""
         box = np.dtype((np.int64, (4,)))
+        point = [("label", "<i4"), ("point", "<i8")] if self.points else []
         return np.dtype([("scene", "<i4"), ("split", "<i1"), ("read", box), ("core", box),
-                         ("counts", "<i8", (self.classes,)), ("crc", "<u4")])  # fmt: skip
+                         ("counts", "<i8", (self.classes,)), ("crc", "<u4"), *point])  # fmt: skip
 
     def pack(self, sample: Sample) -> bytes:
         """The bytes of a record."""

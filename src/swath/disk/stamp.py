@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import asdict
 from pathlib import Path
+
+from swath.disk.stack import Image, Stack
 
 BLOCK, BLOCKS = 16_384, 64
 
@@ -26,3 +29,12 @@ def file_stamp(path: str | Path) -> str:
                 f.seek((size - BLOCK) * i // (BLOCKS - 1))
                 digest.update(f.read(BLOCK))
     return digest.hexdigest()[:16]
+
+
+def image_stamp(image: Image) -> str:
+    """The stamp of an image: of its file, or of a stack's files and of what is made of them."""
+    if not isinstance(image, Stack):
+        return file_stamp(image)
+    told = [{k: v for k, v in asdict(p).items() if k not in ("file", "files", "location")} for p in image.parts]
+    text = repr([told, [file_stamp(f) for f in image.files if f.is_file()]])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

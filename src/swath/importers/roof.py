@@ -8,7 +8,7 @@ from typing import Any
 
 from swath.core.errors import ConfigError
 from swath.core.legend import palette
-from swath.disk.formats.foreign import SPLIT_OF
+from swath.core.splits import SPLIT_OF
 from swath.disk.formats.tiff import rasters
 from swath.importers.folders import add_classes, add_pairs, import_frames_masks
 from swath.importers.pairs import Pairing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,15 @@ from swath.config import PredictSpec, RuntimeSpec
 from swath.core.errors import ConfigError, DataError, ResourceError, SwathError
 from swath.core.stitch import Rows
 from swath.disk.bundle import Bundle
+from swath.disk.cells import cell_image
+from swath.disk.images import open_image
 from swath.disk.maps import RasterSink, products, read_map_info, spool_path
 from swath.disk.publish import make_directory, require_space, sweep
-from swath.disk.raster import SUFFIXES, RasterReader
-from swath.disk.scenes import expand_inputs
-from swath.disk.stamp import file_stamp
+from swath.disk.raster import SUFFIXES
+from swath.disk.scenes import Scene, expand_scenes
+from swath.disk.sources import model_scenes
+from swath.disk.stack import Image
+from swath.disk.stamp import image_stamp
 from swath.engines.choose import Choice, choose
 from swath.engines.predictor import TorchPredictor, load_predictor
 from swath.messages import warn
@@ -29,7 +33,7 @@ from swath.progress import Progress
 class Job:
     """One input raster with the stem of its outputs."""
 
-    image: Path
+    image: Image
     stem: str
 
     def outputs(self, out: Path, save: tuple[str, ...], suffixes: dict[str, str]) -> dict[str, Path]:
@@ -41,17 +45,19 @@ class Job:
 
 def predict(
     model: str | Path,
-    inputs: Sequence[str | Path],
+    inputs: Sequence[str | Path | Scene],
     out: str | Path,
     *,
     spec: PredictSpec | None = None,
     runtime: RuntimeSpec | None = None,
+    sources: Mapping[str, str] | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """The maps of all inputs: `maps` [{input, map, seconds, executor, tiles, ...}], `margin`, `exact`, `backend`,
     `megapixels_per_second`.
 
-    `inputs`: files, folders, globs, manifests. A map that was made before by the same model and settings of the same
+    `inputs`: files, STAC items, folders, globs, manifests; `sources` names files of a model's further sources (of
+    `image` too, several files of one image as `a.tif;b.tif`), for all inputs. A map that was made before by the same model and settings of the same
     input is kept; another file of its name is refused without `overwrite`. All good inputs are mapped before the bad
     ones are told: DataError (exit code 3) lists them.
     """
@@ -59,8 +65,14 @@ def predict(
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise ResourceError("out-file", out, "is a file", "name a directory with --out")
-    jobs = plan_jobs(expand_inputs(inputs, SUFFIXES))
+    scenes = [s for i in inputs for s in ([i] if isinstance(i, Scene) else expand_scenes([i], SUFFIXES))]
+    if sources and "image" in sources:
+        scenes.append(Scene("image", cell_image(sources["image"], Path())))
+    if not scenes:
+        raise ConfigError("inputs-none", "predict", "no input is named", "name rasters, or --source image=FILE")
     predictor, bundle = load_predictor(model, device=runtime.device, threads=runtime.threads)
+    complete = model_scenes(scenes, bundle.sources, bundle.directory, sources)
+    jobs = plan_jobs(list(dict.fromkeys(s.image for s in complete)))
     make_directory(out)
     sweep(out)
     maps: list[dict[str, Any]] = []
@@ -78,12 +90,12 @@ def predict(
     return _summary(maps, predictor)
 
 
-def plan_jobs(images: Sequence[Path]) -> list[Job]:
+def plan_jobs(images: Sequence[Image]) -> list[Job]:
     """One job per image; images of equal names in different folders get their folder's name put before."""
     jobs: list[Job] = []
     stems = [p.stem for p in images]
     for image in images:
-        stem = image.stem if stems.count(image.stem) == 1 else f"{image.absolute().parent.name}_{image.stem}"
+        stem = image.stem if stems.count(image.stem) == 1 else f"{image.parent.absolute().name}_{image.stem}"
         candidate, n = stem, 2
         while any(j.stem == candidate for j in jobs):
             candidate, n = f"{stem}_{n}", n + 1
@@ -95,7 +107,7 @@ def _map_one(
     job: Job, predictor: TorchPredictor, bundle: Bundle, out: Path, spec: PredictSpec, *, overwrite: bool
 ) -> dict[str, Any]:
     started = time.monotonic()
-    reader = RasterReader.of(job.image, bundle.bands)
+    reader = open_image(job.image, bundle.bands)
     wanted = products(bundle.legend, spec.save)
     paths = job.outputs(out, spec.save, {n: p.suffix for n, p in wanted.items()})
     tags = _tags(bundle, job.image, spec)
@@ -173,7 +185,7 @@ def _missing(rows: Rows) -> int:
     return 0 if rows.valid is None else int(rows.valid.size - rows.valid.sum())
 
 
-def _tags(bundle: Bundle, image: Path, spec: PredictSpec) -> dict[str, Any]:
+def _tags(bundle: Bundle, image: Image, spec: PredictSpec) -> dict[str, Any]:
     """What a map says of its making: no time, no path, so that equal work gives equal files."""
     settings = spec.model_dump(mode="json", exclude={"memory"})
     return {
@@ -181,7 +193,7 @@ def _tags(bundle: Bundle, image: Path, spec: PredictSpec) -> dict[str, Any]:
         "MODEL": bundle.identity,
         "MODEL_NAME": bundle.card.get("name", ""),
         "INPUT": image.name,
-        "INPUT_STAMP": file_stamp(image),
+        "INPUT_STAMP": image_stamp(image),
         "SETTINGS": settings,
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,8 @@ def sample(project: Project, *, overwrite: bool = False) -> dict[str, Any]:
     bands, statistics = fit_bands(project)
     legend, grids = project.legend, [i.grid for i in project.infos]
     dtype = np.result_type(*[i.dtype for i in project.infos]).name  # holds the pixels of every scene
-    schema = Schema(len(bands), dtype, project.tile, np.dtype(legend.index_dtype).name, len(legend))
+    schema = Schema(len(bands), dtype, project.tile, np.dtype(legend.index_dtype).name, len(legend),
+                    points=project.points is not None)  # fmt: skip
     places = [p for split in SPLITS for p in plan_places(project, split)]
     _require_space(directory, len(places) * schema.record_bytes)
     per_scene = scene_bands(project, bands)
@@ -57,7 +59,7 @@ def sample(project: Project, *, overwrite: bool = False) -> dict[str, Any]:
             "statistics": statistics.as_dict(),
             "scenes": [s.name for s in project.scenes],
             "grids": [g.as_dict() for g in grids],
-            "dropped": dict(sorted(spool.dropped.items())),
+            "dropped": _dropped(project, spool),
             "splits": _split_counts(spool.index(), legend.names),
             "events": dict(sorted(project.events.as_dict().items())),
         }
@@ -92,8 +94,15 @@ def _fill(project: Project, spool: RecordSpool) -> None:
     index = spool.index()
     project.events.count("pixel padded at the edge", sum(_outside(project, row) for row in index))
     for split in sorted({p.split for p in places} - {"tst"} - {SPLITS[i] for i in index["split"]}):
-        raise DataError("samples-none", project.path, f"the filters left no sample in '{split}' ({dict(spool.dropped)})",
-                        "lower sample.min_annotated or sample.class_min")  # fmt: skip
+        raise DataError("samples-none", project.path, f"the filters left no sample in '{split}' ({_dropped(project, spool)})",
+                        "lower sample.min_annotated or sample.class_min" if project.points is None
+                        else "relax sample.reject_nodata, or add points")  # fmt: skip
+
+
+def _dropped(project: Project, spool: RecordSpool) -> dict[str, int]:
+    """Samples and points left out, by reason."""
+    refused = {} if project.points is None else project.placed[1]
+    return dict(sorted((spool.dropped + Counter(refused)).items()))
 
 
 def _outside(project: Project, row: Any) -> int:
@@ -121,6 +130,9 @@ def write_footprints(index: NDArray[Any], card: dict[str, Any], part: Path) -> N
                 for i, name in enumerate(names)
             },
         }
+        if "point" in (index.dtype.names or ()):
+            columns["point"] = np.array([int(r["point"]) for r in rows], np.int64)
+            columns["label"] = np.array([names[r["label"]] if r["label"] >= 0 else None for r in rows], object)
         write(
             str(part), geometry=np.array([shapely.to_wkb(b) for b in boxes], object), field_data=list(columns.values()),
             fields=list(columns), crs=crs, geometry_type="Polygon", driver="GPKG",

@@ -105,7 +105,8 @@ def training_config(project: Project) -> dict[str, Any]:
     """The sections of the config that decide what is learnt, as plain values."""
     dumped = project.config.model_dump(mode="json")
     return {
-        k: dumped[k] for k in ("scenes", "classes", "bands", "labels", "split", "sample", "model", "augment", "train")
+        k: dumped[k]
+        for k in ("scenes", "classes", "sources", "bands", "labels", "split", "sample", "model", "augment", "train")
     }
 
 
@@ -142,6 +143,7 @@ def _session(project: Project, run: Path) -> Session:
         device=device,
         precision=choose_precision(spec.precision, device),
         base_lr=base_lr,
+        plain=task.bands.plain,
     )
     batches = Batches(
         task.train, crop=project.crop, batch_size=spec.batch_size, seed=spec.seed, ignore=project.legend.ignore,
@@ -154,10 +156,16 @@ def _session(project: Project, run: Path) -> Session:
 
 def _card(project: Project, net: torch.nn.Module, task: Task) -> dict[str, Any]:
     """The parts of the bundle's card that training does not change."""
+    sources = project.config.sources
     return {
         "name": project.path.stem,
         "model": model_card(project.config.model, net, len(task.bands)),
         "bands": task.bands.as_dict(),
+        **(
+            {"sources": {n: s.model_dump(mode="json", exclude_defaults=True) for n, s in sources.items()}}
+            if sources
+            else {}
+        ),
         "legend": project.legend.as_dict(),
         "provenance": {
             "swath": swath.__version__,
@@ -184,7 +192,8 @@ def _begin(session: Session, threads: int) -> None:
 
     learner.total = loop.planned_steps(spec, batches.per_epoch, measure)
     if not session.task.val.places:
-        raise DataError("split-empty", session.project.path, "there is no validation sample", "raise split.val")
+        raise DataError("split-empty", session.project.path, "there is no validation sample",
+                        "raise split.val, or draw points with a split")  # fmt: skip
     session.state = {
         "step": 0, "total": learner.total, "seconds": sum(measured), "threads": threads,
         "best": None, "since_best": 0, "never": [0] * len(session.legend),

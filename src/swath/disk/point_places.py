@@ -1,0 +1,123 @@
+"""Samples around points: which points give a patch, to which split it belongs, and why the others do not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from swath.core.errors import DataError
+from swath.core.selection import patch_window
+from swath.core.splits import SPLITS, Region, Split
+from swath.core.windows import Window
+from swath.disk.points import Points
+from swath.disk.project import Project
+from swath.disk.samples import Mark, Place
+
+OUTSIDE, NO_CLASS, BETWEEN, NO_GEOMETRY = "patch outside the image", "no class value", "between the splits", "no geometry"
+Pixels = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+
+
+def place_points(project: Project) -> tuple[dict[Split, list[Place]], dict[str, int]]:
+    """The samples per split, scene by scene in the file's order, and the numbers of points refused by reason.
+
+    A patch must lie inside its image. A point's split is its own, else that of the region which holds its pixel. Its
+    class is needed where the scene has no other labels. A point that several images hold gives a sample in each.
+    Raises DataError (points-none) where none is accepted.
+    """
+    points = _required(project)
+    places: dict[Split, list[Place]] = {s: [] for s in SPLITS}
+    accepted, reasons = np.zeros(len(points), bool), np.full(len(points), OUTSIDE, object)
+    for i in range(len(project.scenes)):
+        for n, row, col in zip(*_inside(project, points, i), strict=True):
+            label, sparse = int(points.indices[n]), _sparse(project, i)
+            split = _split(points, int(n), project.regions[i], int(row), int(col))
+            if sparse and label == project.legend.ignore:
+                reasons[n] = NO_CLASS
+            elif split is None:
+                reasons[n] = BETWEEN
+            else:
+                accepted[n] = True
+                mark = Mark(int(points.ids[n]), label, int(row), int(col), sparse)
+                box = patch_window(int(row), int(col), project.tile)
+                places[split].append(Place(i, split, box, box, mark))
+    refused = Counter({str(k): int(v) for k, v in zip(*np.unique(reasons[~accepted].astype(str), return_counts=True), strict=True)})
+    refused.update({NO_GEOMETRY: points.empty} if points.empty else {})
+    if not accepted.any():
+        told = ", ".join(f"{n} x {reason}" for reason, n in refused.items()) or "the file holds none"
+        raise DataError("points-none", points.path, f"no point gives a patch of {project.tile} pixels ({told})",
+                        "check their place and class field, or choose a smaller sample.tile")  # fmt: skip
+    return {s: _counted_once(found) if s != "trn" else found for s, found in places.items()}, dict(refused)
+
+
+def own_regions(project: Project) -> tuple[tuple[Region, ...], ...] | None:
+    """The regions by the points' own column `split`; None where the file has none.
+
+    Labels of test patches belong to the test split alone, of the others those of validation patches to validation.
+    Scenes without a point keep the split of the manifest.
+    """
+    points = _required(project)
+    if not points.own_splits:
+        return None
+    found: list[tuple[Region, ...]] = []
+    for i, scene in enumerate(project.scenes):
+        numbers, rows, cols = _inside(project, points, i)
+        side = 1 if _sparse(project, i) else project.tile
+        boxes = {
+            s: tuple(patch_window(int(r), int(c), side) for n, r, c in zip(numbers, rows, cols, strict=True) if points.splits[n] == k)
+            for k, s in enumerate(SPLITS)
+        }
+        if len(numbers) == 0:
+            found.append((Region(scene.split),) if scene.split and not _sparse(project, i) else ())
+            continue
+        regions = [Region("trn", None, (*boxes["val"], *boxes["tst"]))]
+        regions += [Region("val", boxes["val"], boxes["tst"])] if boxes["val"] else []
+        found.append((*regions, *([Region("tst", boxes["tst"])] if boxes["tst"] else [])))
+    return tuple(found)
+
+
+def _required(project: Project) -> Points:
+    assert project.points is not None
+    return project.points
+
+
+def _sparse(project: Project, scene: int) -> bool:
+    """True where the points are a scene's only labels."""
+    return project.scenes[scene].labels == project.points_path
+
+
+def _inside(project: Project, points: Points, scene: int) -> Pixels:
+    """(numbers, rows, columns) of the points whose patch lies inside a scene."""
+    grid, side = project.infos[scene].grid, project.tile
+    numbers, rows, cols = points.on_grid(grid, project.scenes[scene].name)
+    top, left = rows - side // 2, cols - side // 2
+    fits = (top >= 0) & (left >= 0) & (top + side <= grid.height) & (left + side <= grid.width)
+    return numbers[fits], rows[fits], cols[fits]
+
+
+def _split(points: Points, number: int, regions: Sequence[Region], row: int, col: int) -> Split | None:
+    if points.splits[number] >= 0:
+        return SPLITS[points.splits[number]]
+    pixel = Window(row, col, 1, 1)
+    return next((r.split for r in regions if r.touches(pixel)), None)
+
+
+def _counted_once(places: list[Place]) -> list[Place]:
+    """The places, each with the earlier ones that it overlaps: their label pixels count there."""
+    out = []
+    for scene in dict.fromkeys(p.scene for p in places):
+        mine = [p for p in places if p.scene == scene]
+        if mine[0].point is None or mine[0].point.sparse:
+            out += mine
+            continue
+        shapes = shapely.box(*np.array([(p.read.col, p.read.row, p.read.col_end, p.read.row_end) for p in mine]).T)
+        later, earlier = shapely.STRtree(shapes).query(shapes)
+        taken: dict[int, list[Window]] = {}
+        for a, b in sorted(zip(later.tolist(), earlier.tolist(), strict=True)):
+            if b < a and (mine[a].read & mine[b].read).area:
+                taken.setdefault(a, []).append(mine[b].read)
+        out += [p.after(taken.get(k, ())) for k, p in enumerate(mine)]
+    return out
