@@ -71,13 +71,53 @@ def test_bgr_is_the_order_of_bands(swap: Any, count: int, order: tuple[int, ...]
     assert found.rows["global.BGR_to_RGB"]["became"] == "bands.select"
 
 
-def test_vector_bands_and_planes_are_no_bands_of_the_image(folder: Path) -> None:
-    aux = {"aux_vector_file": "roads.gpkg", "aux_vector_ids": [1, 2], "meta_map": {"properties/eo:gsd": "scaled_channel"}}
-    found = take(folder, global_={"number_of_bands": 7, **aux})
-    assert found.config.bands.select == (1, 2, 3)
-    assert found.rows["global.aux_vector_file"]["became"] is None
-    assert "not yet in Swath" in found.note("global.aux_vector_file")
-    assert "not yet in Swath" in found.note("global.meta_map")
+def test_vector_bands_are_a_source(folder: Path, make_vector: Any) -> None:
+    roads = shapely.LineString([corner(0) @ (0, 40), corner(0) @ (96, 60)])
+    make_vector(folder / "roads.gpkg", [roads, roads], {"kind": [1, 2]})
+    aux = {"aux_vector_file": "roads.gpkg", "aux_vector_attrib": "kind", "aux_vector_ids": [2, 1], "aux_vector_scale": 0.1}
+    found = take(folder, global_={"number_of_bands": 5, "BGR_to_RGB": True, "aux_vector_dist_log": False, **aux})
+    source = found.config.sources["aux_vector"]
+    assert list(found.config.sources) == ["image", "aux_vector"]
+    assert found.config.sources["image"].bands == (3, 2, 1)
+    assert found.config.bands.select is None
+    assert (source.vector, source.field, source.ids) == ("../roads.gpkg", "kind", (2, 1))
+    assert (source.encode, source.log, source.scale) == ("distance", False, 0.1)
+    assert found.rows["global.aux_vector_ids"]["became"] == "sources.aux_vector"
+    assert found.rows["global.number_of_bands"]["became"] == "sources.image"
+    stored = swath.sample(found.result["config"], "split.buffer=4")
+    assert stored["samples"]["trn"] > 0
+    whole = take(folder, global_={"number_of_bands": 4, "aux_vector_file": "roads.gpkg", "aux_vector_dist_maps": False})
+    assert (whole.config.sources["aux_vector"].encode, whole.config.sources["aux_vector"].field) == ("binary", None)
+    assert whole.config.sources["image"].bands == (1, 2, 3)
+
+
+def test_settings_of_a_vector_without_its_file(folder: Path) -> None:
+    found = take(folder, global_={"aux_vector_dist_maps": True})
+    assert found.config.sources == {}
+    assert "has no effect" in found.note("global.aux_vector_dist_maps")
+
+
+@pytest.mark.parametrize("text", ["type: Feature\nproperties: {'eo:gsd': 0.4}\n", "properties: {'eo:gsd': 0.4}\n", "'eo:gsd': 0.4\n"])
+def test_metadata_planes_are_sources(text: str, folder: Path) -> None:
+    (folder / "meta.yaml").write_text(text)
+    (folder / "images.csv").write_text("north.tif,meta.yaml,north.gpkg,class,trn\nwest.tif,meta.yaml,west.gpkg,class,tst\n")
+    found = take(folder, global_={"number_of_bands": 5, "meta_map": {"properties/eo:gsd": "scaled_channel"}})
+    assert found.config.sources["image"].bands == (1, 2, 3)
+    assert found.config.sources["eo_gsd"].encode == "scaled"
+    assert found.rows["global.meta_map"]["became"] == "sources.eo_gsd"
+    assert [f for f in swath.check(found.result["config"], overrides=["split.buffer=4"])["findings"] if f["level"] == "error"] == []
+
+
+def test_coordinate_channels_are_a_source(folder: Path) -> None:
+    wish = {"coordconv_convert": True, "coordvonc_scale": 0.4, "coordconv_radius_channel": True, "coordconv_noise": 0.1}
+    found = take(folder, global_=wish)
+    given = found.config.sources["coordinates"].coordinates
+    assert (given.scale, given.radius, given.centered) == (0.4, True, True)
+    assert found.rows["global.coordvonc_scale"]["became"] == "sources.coordinates"
+    assert found.rows["global.coordconv_noise"]["became"] is None
+    off = take(folder, global_={"coordconv_convert": False, "coordvonc_scale": 0.4})
+    assert off.config.sources == {}
+    assert "coordconv_convert is off" in off.note("global.coordvonc_scale")
 
 
 def test_both_readings_stand_in_the_report(folder: Path) -> None:

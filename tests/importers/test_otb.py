@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import shapely
 from made_samples import made
-from tiny_town import corner, write_image, write_town
+from tiny_town import corner, squares, truth, write_image, write_town
 
 import swath
+from swath.cli import parser
 from swath.config import load_config
 from swath.disk.formats import FORMATS
 from swath.disk.scenes import read_manifest
@@ -36,6 +37,7 @@ def rows(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def test_the_chain_becomes_a_scene(tmp_path: Path) -> None:
     town = write_town(tmp_path / "town").parent
+    write_image(town / "other.tif", np.ones((1, 96, 96), np.uint8), corner(0))
     (tmp_path / "chain.sh").write_text(CHAIN.format(folder=town))
     result = swath.import_("otb", tmp_path / "chain.sh", out=tmp_path / "new")
     (scene,) = read_manifest(result["manifest"])
@@ -45,22 +47,70 @@ def test_the_chain_becomes_a_scene(tmp_path: Path) -> None:
     assert config.sample.tile == 32
     assert (config.train.batch_size, config.train.epochs, config.train.evaluations) == (5, 40, 4)
     found = rows(result)
+    assert list(config.sources) == ["image", "source2"]
+    assert scene.attributes["source2"] == "../town/other.tif"
+    assert found["PatchesExtraction.source2.il"]["became"] == "sources.source2"
     assert found["PatchesExtraction.source2.patchsizex"]["became"] is None
-    assert "several sources per scene" in found["PatchesExtraction.source2.il"]["note"]
     assert found["TensorflowModelTrain.model.dir"]["note"].startswith("not yet: weights")
+    assert f"swath points {town}/north.tif --labels {town}/north.gpkg --field class --strategy smallest --out points.gpkg" in (
+        result["commands"]
+    )
     assert swath.check(result["config"])["ok"]
 
 
-def test_points_are_not_yet_labels(tmp_path: Path, make_vector: Any) -> None:
+@pytest.mark.parametrize("labels", [" -source2.il labels.tif -vec points.gpkg", " -vec points.gpkg"])
+def test_points_are_where_samples_are_cut(labels: str, tmp_path: Path, make_vector: Any) -> None:
     town = write_town(tmp_path / "town").parent
-    make_vector("points.gpkg", [shapely.Point(corner(0) @ (5, 5))], {"class": [1]})
-    (tmp_path / "a.sh").write_text(
-        f"otbcli_PatchesExtraction -source1.il {town / 'north.tif'} -source1.patchsizex 16 -vec points.gpkg -field class\n"
+    write_image(town / "labels.tif", truth(squares(0))[None], corner(0))
+    at = [shapely.Point(corner(0) @ (x + 0.5, y + 0.5)) for x in range(20, 80, 10) for y in range(20, 80, 10)]
+    values = [int(truth(squares(0))[y, x]) for x in range(20, 80, 10) for y in range(20, 80, 10)]
+    make_vector(town / "points.gpkg", at, {"kind": values})
+    (town / "a.sh").write_text(
+        "otbcli_PatchesExtraction -source1.il north.tif -source1.patchsizex 16 -source1.patchsizey 16 -source1.nodata 0 "
+        f"-field kind{labels}\n"
     )
-    result = swath.import_("otb", tmp_path / "a.sh", out=tmp_path / "new")
-    assert (result["config"], result["manifest"]) == (None, None)
-    assert "not yet in Swath: patches at points" in rows(result)["(labels)"]["note"]
-    assert rows(result)["PatchesExtraction.vec"]["became"] is None
+    result = swath.import_("otb", town / "a.sh", out=tmp_path / "new")
+    config = load_config(result["config"])
+    assert config.sample.points == "../town/points.gpkg"
+    assert (config.sample.tile, config.sample.reject_nodata, config.bands.nodata_value) == (16, "any", 0)
+    assert config.classes.field == "kind"
+    assert config.legend().ids == (0, 1)
+    stored = swath.sample(result["config"], "split.buffer=4")
+    assert sum(stored["samples"].values()) > 10
+    dense = "source2" in labels
+    assert rows(result)["PatchesExtraction.vec"]["became"] == ("scenes: labels, " if dense else "") + "sample.points"
+
+
+def test_stacks_and_sources(tmp_path: Path) -> None:
+    town = write_town(tmp_path / "town").parent
+    (town / "a.sh").write_text(
+        "otbcli_PatchesExtraction -source1.il north.tif north.tif -source2.il south.tif -source2.nodata -9 -vec north.gpkg "
+        "-field class\notbcli_TensorflowModelServe -source1.il a.tif b.tif -source2.il c.tif -out maps/m.tif\n"
+    )
+    result = swath.import_("otb", town / "a.sh", out=tmp_path / "new")
+    lines = (tmp_path / "new" / "scenes.csv").read_text().splitlines()
+    assert lines == ["image,labels,field,source2", "../town/north.tif;../town/north.tif,../town/north.gpkg,class,../town/south.tif"]
+    assert load_config(result["config"]).sources["source2"].nodata_value == -9
+    assert 'swath predict MODEL --source "image=a.tif;b.tif" --source "source2=c.tif" --out maps' in result["commands"]
+
+
+def test_commands_for_points_are_understood(tmp_path: Path) -> None:
+    (tmp_path / "a.sh").write_text(
+        "otbcli_PatchesSelection -in a.tif -grid.step 12 -grid.psize 16 -grid.offsetx 3 -mask m.tif -nodata -1 -strategy split "
+        "-strategy.split.trainprop 60 -strategy.split.validprop 20 -strategy.split.testprop 20\n"
+        "otbcli_LabelImageSampleSelection -inref l.tif -strategy total -strategy.total.v 500 -outvec p.shp\n"
+        "otbcli_SampleSelection -in a.tif -vec v.gpkg -field code -strategy constant -strategy.constant.nb 7 -sampler random -rand 3\n"
+    )
+    result = swath.import_("otb", tmp_path / "a.sh", out=tmp_path / "new", allow_missing=True)
+    found = [c for c in result["commands"] if c.startswith("swath points")]
+    assert found == [
+        "swath points a.tif --strategy grid --patch 16 --step 12 --offset 0 3 --mask m.tif --nodata -1 --split proportions "
+        "--shares 60 20 20 --out points.gpkg",
+        "swath points a.tif --labels v.gpkg --field code --strategy constant --number 7 --sampler random --seed 3 --out points.gpkg",
+        "swath points l.tif --strategy total --number 500 --out points.gpkg",
+    ]
+    for command in found:
+        parser("points").parse_args(command.split()[2:])
 
 
 def test_a_label_raster_and_a_grid(tmp_path: Path) -> None:
