@@ -56,6 +56,7 @@ TOP = {
 FURTHER = {
     "sources": "What sources are and how they are found: [sources](sources.md).",
     "model": "Networks and their options: [models](models.md).",
+    "split": "The ways to split, and what splits may share: [splits](splits.md).",
     "train": "Losses, optimisers and schedules: [training](training.md).",
     "predict": "What margins do: [exactness](exactness.md).",
     "classes": "Beside these keys stands one entry per class id: [classes](classes.md).",

@@ -17,6 +17,7 @@ _PUBLIC = {
         (
             "check",
             "sample",
+            "analyze",
             "train",
             "evaluate",
             "predict",
@@ -35,6 +36,7 @@ _PUBLIC = {
             "flatten",
             "summarize",
             "apply",
+            "fetch",
             "schema",
         ),
         "swath.api",

@@ -36,6 +36,11 @@ def _sample_args(p: argparse.ArgumentParser) -> None:
     overwrite_argument(p)
 
 
+def _analyze_args(p: argparse.ArgumentParser) -> None:
+    _config(p)
+    p.add_argument("--search", action="store_true", help="show every threshold that the search tried")
+
+
 def _train_args(p: argparse.ArgumentParser) -> None:
     _config(p)
     p.add_argument(
@@ -123,10 +128,18 @@ def _show_info(result: dict[str, Any]) -> str:
 
 
 def _show_sample(r: dict[str, Any]) -> str:
+    from swath.disk.leakage import leak_lines
+
     rows = [(s, r["samples"][s], *(c["share"] for c in classes.values())) for s, classes in r["classes"].items()]
     head = ["split", "samples", *next(iter(r["classes"].values()))]
-    notes = [counts("dropped", r["dropped"]), counts("events", r["events"])]
+    notes = [counts("dropped", r["dropped"]), counts("events", r["events"]), *leak_lines(r["leakage"])]
     return "\n".join([table(rows, head), *filter(None, notes), f"store: {r['store']}"])
+
+
+def _show_analyze(result: dict[str, Any]) -> str:
+    from swath.steps.analyze import render
+
+    return render(result)
 
 
 def _show_train(r: dict[str, Any]) -> str:
@@ -144,7 +157,7 @@ def _show_scores(r: dict[str, Any]) -> str:
 
 
 def _show_predict(r: dict[str, Any]) -> str:
-    rows = [(Path(m["map"]).name, m["executor"], m["tiles"], m["margin"], m["exact"], m["seconds"]) for m in r["maps"]]
+    rows = [(m["map"].rpartition("/")[2], m["executor"], m["tiles"], m["margin"], m["exact"], m["seconds"]) for m in r["maps"]]
     speed = f"\n{r['megapixels_per_second']:.2f} megapixels per second" if r["megapixels_per_second"] else ""
     return table(rows, ["map", "executor", "tiles", "margin", "exact", "seconds"]) + speed
 
@@ -182,6 +195,8 @@ VERBS: dict[str, Verb] = {
                   lambda a, o: call("check")(*a.things, overrides=o), _show_check),
     "sample": Verb("a store of samples, cut, labelled, split and filtered", "swath sample roofs.yaml sample.tile=512",
                    _sample_args, lambda a, o: call("sample")(a.config, *o, overwrite=a.overwrite), _show_sample),
+    "analyze": Verb("a preview of the samples: class shares, filters, thresholds, leaks", "swath analyze roofs.yaml",
+                    _analyze_args, lambda a, o: call("analyze")(a.config, *o, search=a.search), _show_analyze),
     "train": Verb("a model bundle, best and last, with curves", "swath train roofs.yaml train.budget=10m", _train_args,
                   lambda a, o: call("train")(a.config, *o, resume=a.resume, overwrite=a.overwrite), _show_train),
     "evaluate": Verb("exact scores on labelled scenes", "swath evaluate runs/roofs scenes.csv --split tst", _evaluate_args,
@@ -196,7 +211,7 @@ VERBS: dict[str, Verb] = {
                       _vectorize_args,
                       lambda a, o: call("vectorize")(a.map, *o, out=a.out, overwrite=a.overwrite), _show_vectorize),
     "info": Verb("what a thing is: raster, vector, store, bundle, run, map or config", "swath info runs/roofs", _info_args,
-                 lambda a, o: plain("info", o)(a.thing), _show_info),
+                 lambda a, o: call("info")(a.thing, *o), _show_info),
     "run": Verb("the whole chain: check, sample, train, evaluate, predict, vectorize", "swath run roofs.yaml", _run_args,
                 lambda a, o: call("run")(a.config, *o, start=a.start, only=a.only, overwrite=a.overwrite), _show_run),
     "demo": Verb("the whole chain on a generated town, in under three minutes", "swath demo --out demo", _demo_args,

@@ -223,13 +223,33 @@ class LabelsSpec(Spec):
 class SplitSpec(Spec):
     """Where validation (and test) labels come from when the manifest does not say."""
 
-    by: Literal["auto", "scene", "block"] = setting("auto", "unit that is held out", "decided from the data")
+    by: Literal["auto", "scene", "group", "block", "chessboard", "interleave", "none"] = setting(
+        "auto", "unit that is held out", "decided from the data"
+    )
     val: Fraction = setting(0.1, "share of the labelled pixels for validation", "enough to choose a checkpoint")
     tst: Fraction = setting(0.0, "share of the labelled pixels for a test split", "the manifest's `tst` rows are used")
     block: Count | Literal["auto"] = setting("auto", "side of a spatial block in pixels", "decided from the data")
     buffer: int = setting(
         32, "pixels around held-out blocks that train nothing", "parts of one object stay apart", ge=0
     )
+    stratify: bool = setting(
+        True, "hold out what has class shares close to those of all, not what chance picks", "steadier scores"
+    )
+    order: Literal["interleave", "random"] = setting(
+        "interleave", "order in which `interleave` deals the blocks", "spreads every split over the scenes"
+    )
+    seed: int = setting(0, "seed of chance in splits and in `sample.limit`", "0", ge=0)
+    overlap: Literal["auto", "cut", "keep", "error"] = setting(
+        "auto", "labels on ground that another split scores", "cut where a scene keeps half of its labels, else told"
+    )
+    files: Count | None = setting(None, "most scenes that train, the first ones of the manifest", "all of them")
+
+    @model_validator(mode="after")
+    def _something_trains(self) -> SplitSpec:
+        """Refuses shares that leave nothing to train on where blocks are dealt by them."""
+        if self.by == "interleave" and self.val + self.tst >= 1:
+            raise ValueError("split.val and split.tst leave nothing for training")
+        return self
 
 
 class SampleSpec(Spec):
@@ -252,13 +272,32 @@ class SampleSpec(Spec):
     reject_nodata: Literal["any", "all"] | Fraction = setting(
         "all", "nodata pixels that refuse a patch around a point: any, all, or more than a share", "a patch needs some image"
     )
+    limit: dict[Literal["trn", "val", "tst"], Count] = setting(
+        {}, "most samples per split, a random subset: `{trn: 100}`", "all that the filters keep"
+    )
 
-    def refusal(self, valid: Any) -> str | None:
-        """Why a patch around a point is refused, or None; `valid` bool (h, w)."""
-        missing = int(valid.size - valid.sum())
+    def refusal(self, area: int, missing: int) -> str | None:
+        """Why a patch of `area` pixels around a point, `missing` of them without data, is refused, or None."""
         rule = self.reject_nodata
-        refused = missing > 0 if rule == "any" else missing == valid.size if rule == "all" else missing > rule * valid.size
+        refused = missing > 0 if rule == "any" else missing == area if rule == "all" else missing > rule * area
         return "nodata in the patch" if refused else None
+
+
+class CoordConvSpec(CoordinatesSpec):
+    """Coordinate channels for the network (CoordConv)."""
+
+    where: Literal["input", "all"] = setting(
+        "input", "input: planes of the scene beside the bands; all: every convolution sees its own coordinates",
+        "planes of the scene keep maps exact at tile borders",
+    )  # fmt: skip
+    noise: float = setting(0.0, "standard deviation of a jitter while training (where: all)", "none", ge=0)
+
+    @model_validator(mode="after")
+    def _noise_inside(self) -> CoordConvSpec:
+        """Refuses a jitter of input planes: a scene's coordinates are what they are."""
+        if self.noise and self.where == "input":
+            raise ValueError("noise needs where: all")
+        return self
 
 
 class ModelSpec(Spec):
@@ -275,12 +314,18 @@ class ModelSpec(Spec):
     head: Literal["multiclass", "binary"] = setting(
         "multiclass", "one score per class, or one sigmoid", "any class count"
     )
+    adapter: str | None = setting(
+        None, "filters of bands beyond three in pretrained weights (smp-*): repeat, mean or copy:BAND", "smp's own rule"
+    )
+    coordconv: CoordConvSpec | None = setting(None, "coordinate channels", "none: place tells nothing")
     options: dict[str, Any] = setting({}, "further options of a user's own model", "none")
 
     def given(self) -> dict[str, Any]:
         """The options that were set, for the builder."""
-        named = ("depth", "width", "norm", "dropout", "up", "encoder", "pretrained")
-        return {k: v for k in named if (v := getattr(self, k)) is not None} | dict(self.options)
+        named = ("depth", "width", "norm", "dropout", "up", "encoder", "pretrained", "adapter")
+        inside = self.coordconv.model_dump(exclude={"where"}) if self.coordconv and self.coordconv.where == "all" else None
+        found = {k: v for k in named if (v := getattr(self, k)) is not None} | dict(self.options)
+        return found | ({"coordconv": inside} if inside else {})
 
 
 class AugmentSpec(Spec):
@@ -399,6 +444,9 @@ class RuntimeSpec(Spec):
     device: str = setting("auto", "auto, cpu, cuda or cuda:N", "a free GPU if there is one")
     threads: Count | Literal["auto"] = setting("auto", "threads of the network", "all cores")
     memory: Size = setting(4_000_000_000, "bytes of samples kept in memory", "small data sets are read once")
+    remote: bool = setting(
+        False, "may s3://, https:// and http:// be read and written", "nothing leaves the machine unasked"
+    )
 
 
 class Config(Spec):
@@ -419,6 +467,14 @@ class Config(Spec):
     runtime: RuntimeSpec = Field(default_factory=RuntimeSpec)
     output: str | None = setting(None, "directory of the run", "runs/<config stem> beside the config")
 
+    @field_validator("output")
+    @classmethod
+    def _local(cls, value: str | None) -> str | None:
+        """Refuses a run that is no local directory."""
+        if value is not None and "://" in value:
+            raise ValueError("a run is a local directory; send its maps with `swath predict --out s3://...`")
+        return value
+
     @model_validator(mode="before")
     @classmethod
     def _empty_sections(cls, value: Any) -> Any:
@@ -428,6 +484,14 @@ class Config(Spec):
         return {
             k: v for k, v in value.items() if v is not None or k not in cls.model_fields or k in ("scenes", "classes")
         }
+
+    def inputs(self) -> dict[str, SourceSpec]:
+        """The sources of the model input: `sources`, and the planes of `model.coordconv` with `where: input` last."""
+        spec = self.model.coordconv
+        if spec is None or spec.where != "input":
+            return dict(self.sources)
+        kept = {k: getattr(spec, k) for k in CoordinatesSpec.model_fields}
+        return {**self.sources, "coordconv": SourceSpec(coordinates=CoordinatesSpec(**kept))}
 
     def legend(self) -> Legend:
         """The class table as core's Legend; class 0 is background unless the config names it."""
