@@ -82,7 +82,7 @@ def test_ranks_are_distinct_sorted_and_of_their_number(available, share, jitter,
     ):
         assert len(ranks) == wanted
         assert (np.diff(ranks) > 0).all()
-        assert wanted == 0 or (0 <= ranks[0] and ranks[-1] < available)
+        assert wanted == 0 or (ranks[0] >= 0 and ranks[-1] < available)
 
 
 def test_periodic_ranks_are_every_kth() -> None:

@@ -283,8 +283,8 @@ def test_wrong_input_is_one_clear_error(classes: tuple[Path, NDArray[Any]], make
         swath.points(make_raster("rgb.tif", np.ones((3, 9, 9), np.uint8)), out=tmp_path / "a.gpkg")
     with pytest.raises(DataError, match="no candidate"):
         swath.points(make_raster("e.tif", np.full((9, 9), 255, np.uint8), nodata=255), out=tmp_path / "a.gpkg")
+    far = make_vector("far.gpkg", [shapely.box(0, 0, 9, 9)], {"class": [1]})
     with pytest.raises(DataError, match="do not overlap"):
-        far = make_vector("far.gpkg", [shapely.box(0, 0, 9, 9)], {"class": [1]})
         swath.points(path, labels=far, out=tmp_path / "a.gpkg")
     assert not (tmp_path / "a.gpkg").exists()
 

@@ -33,7 +33,11 @@ def label_findings(
 
 def place_findings(project: Project) -> list[Finding]:
     """How many samples the points of the config give, and why others give none."""
-    if project.points_path is None or not project.scenes:
+    if project.points_path is None:
+        return []
+    if not project.points_path.exists():
+        return [Finding("error", "file-missing", project.points_path, "no such file", "check sample.points")]
+    if not project.scenes:
         return []
     try:
         places, refused = project.placed

@@ -113,11 +113,27 @@ def _counted_once(places: list[Place]) -> list[Place]:
         if mine[0].point is None or mine[0].point.sparse:
             out += mine
             continue
-        shapes = shapely.box(*np.array([(p.read.col, p.read.row, p.read.col_end, p.read.row_end) for p in mine]).T)
-        later, earlier = shapely.STRtree(shapes).query(shapes)
-        taken: dict[int, list[Window]] = {}
-        for a, b in sorted(zip(later.tolist(), earlier.tolist(), strict=True)):
-            if b < a and (mine[a].read & mine[b].read).area:
-                taken.setdefault(a, []).append(mine[b].read)
-        out += [p.after(taken.get(k, ())) for k, p in enumerate(mine)]
+        first = np.array([(p.read.row, p.read.col) for p in mine])
+        side = mine[0].read.height
+        tree = shapely.STRtree(shapely.points(first))
+        for k, place in enumerate(mine):
+            row, col = first[k].tolist()
+            near = tree.query(shapely.box(row - side + 1, col - side + 1, row + side - 1, col + side - 1))
+            out.append(place.after([mine[i].read for i in _widest(first - first[k], np.sort(near[near < k]))]))
     return out
+
+
+def _widest(offsets: NDArray[np.int64], near: NDArray[np.int64]) -> list[int]:
+    """Of squares at `offsets` (n, 2) from another of their size, those of `near` that together cover as much of it as all.
+
+    Each covers a rectangle in one of its corners; one that is no wider and no taller than another of its corner adds nothing.
+    """
+    kept = []
+    for down in (True, False):
+        for right in (True, False):
+            mine = near[((offsets[near, 0] >= 0) == down) & ((offsets[near, 1] >= 0) == right)]
+            rows, cols = np.abs(offsets[mine]).T
+            order = np.lexsort((cols, rows))
+            least = np.minimum.accumulate(np.append(np.iinfo(np.int64).max, cols[order]))
+            kept += mine[order[cols[order] < least[:-1]]].tolist()
+    return kept
