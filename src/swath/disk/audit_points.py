@@ -27,7 +27,7 @@ def label_findings(
                      "hold them are labelled, all others ignored")]  # fmt: skip
     missing = int((points.indices[numbers][inside] == legend.ignore).sum())
     if missing:
-        found.append(Finding("warning", "points-no-class", path, f"points without a class: {missing:,}; left out", "fill the class field"))
+        found.append(Finding("warning", "class-null", path, f"points without a class: {missing:,}; left out", "fill the class field"))
     return found
 
 
