@@ -9,6 +9,7 @@ from typing import Any
 from swath.config import LabelsSpec, PredictSpec, RuntimeSpec, VectorizeSpec, load_config, override, validated
 from swath.core.errors import ConfigError, did_you_mean
 from swath.core.legend import Legend
+from swath.disk.remote import location, remote_access
 from swath.yamltext import Marked
 
 PathLike = str | Path
@@ -20,9 +21,9 @@ def check(*things: PathLike, overrides: Sequence[str] = ()) -> dict[str, Any]:
 
     if len(things) == 1 and Path(things[0]).suffix in (".yaml", ".yml"):
         return check_project(things[0], overrides)
-    if overrides:
-        raise ConfigError("override", overrides[0], "overrides need a config", "name the YAML file")
-    return check_files(things)
+    (runtime,) = _sections(overrides, RuntimeSpec)
+    with remote_access(runtime.remote):
+        return check_files(things)
 
 
 def sample(config: PathLike, *overrides: str, overwrite: bool = False) -> dict[str, Any]:
@@ -33,6 +34,14 @@ def sample(config: PathLike, *overrides: str, overwrite: bool = False) -> dict[s
     return step(load_project(config, overrides), overwrite=overwrite)
 
 
+def analyze(config: PathLike, *overrides: str, search: bool = False) -> dict[str, Any]:
+    """The preview of what `sample` would give, with better thresholds, leaks between splits and bands that tell the label."""
+    from swath.disk.project import load_project
+    from swath.steps.analyze import analyze as step
+
+    return step(load_project(config, overrides), search=search)
+
+
 def train(config: PathLike, *overrides: str, resume: bool = False, overwrite: bool = False) -> dict[str, Any]:
     """The trained bundle of a config."""
     from swath.disk.project import load_project
@@ -41,7 +50,8 @@ def train(config: PathLike, *overrides: str, resume: bool = False, overwrite: bo
     return step(load_project(config, overrides), resume=resume, overwrite=overwrite)
 
 
-def evaluate(model: PathLike, scenes: PathLike, *overrides: str, split: str | None = "tst") -> dict[str, Any]:
+def evaluate(model: PathLike, scenes: PathLike, *overrides: str, split: str | None = "tst",
+             source: Mapping[str, str] | None = None) -> dict[str, Any]:  # fmt: skip
     """The scores of a bundle, run or map on the labelled scenes of a manifest or config."""
     from swath.disk.project import load_project
     from swath.disk.scenes import read_manifest
@@ -50,41 +60,47 @@ def evaluate(model: PathLike, scenes: PathLike, *overrides: str, split: str | No
 
     predict_spec, runtime, labels = _sections(overrides, PredictSpec, RuntimeSpec, LabelsSpec)
     regions = None
-    if Path(scenes).suffix in (".yaml", ".yml"):
-        project = load_project(scenes)
-        rows, labels = project.scenes, project.config.labels
-        if split is not None:
-            regions = {s.name: r for i, s in enumerate(rows) if (r := project.region(i, split))}  # type: ignore[arg-type]
-    else:
-        rows = read_manifest(scenes)
-    if Path(model).suffix.lower() in (".tif", ".tiff"):
-        return evaluate_map(model, rows, labels=labels)
-    return step(model, rows, split=split, regions=regions, labels=labels, predict=predict_spec, runtime=runtime)
+    with remote_access(runtime.remote):
+        if Path(scenes).suffix in (".yaml", ".yml"):
+            project = load_project(scenes)
+            rows, labels = project.scenes, project.config.labels
+            if split is not None:
+                regions = {s.name: r for i, s in enumerate(rows) if (r := project.region(i, split))}  # type: ignore[arg-type]
+        else:
+            rows = read_manifest(scenes)
+        if Path(model).suffix.lower() in (".tif", ".tiff"):
+            return evaluate_map(location(model), rows, labels=labels)
+        return step(model, rows, split=split, regions=regions, labels=labels, predict=predict_spec, runtime=runtime,
+                    sources=source)  # fmt: skip
 
 
 def predict(model: PathLike, inputs: Sequence[PathLike] | PathLike, *overrides: str, out: PathLike,
-            overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
-    """The maps of rasters: files, folders, globs or manifests."""
+            source: Mapping[str, str] | None = None, overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
+    """The maps of rasters: files, STAC items, folders, globs or manifests; `source` names files of further sources."""
     from swath.steps.predict import predict as step
 
     spec, runtime = _sections(overrides, PredictSpec, RuntimeSpec)
     listed = [inputs] if isinstance(inputs, str | Path) else inputs
-    return step(model, listed, out, spec=spec, runtime=runtime, overwrite=overwrite)
+    with remote_access(runtime.remote):
+        return step(model, listed, out, spec=spec, runtime=runtime, sources=source, overwrite=overwrite)
 
 
 def vectorize(map_path: PathLike, *overrides: str, out: PathLike, overwrite: bool = False) -> dict[str, Any]:
     """The polygons of a map as a GeoPackage."""
     from swath.steps.vectorize import vectorize as step
 
-    (spec,) = _sections(overrides, VectorizeSpec)
-    return step(map_path, out, spec=spec, overwrite=overwrite)
+    spec, runtime = _sections(overrides, VectorizeSpec, RuntimeSpec)
+    with remote_access(runtime.remote):
+        return step(map_path, out, spec=spec, overwrite=overwrite)
 
 
-def info(thing: PathLike) -> dict[str, Any]:
+def info(thing: PathLike, *overrides: str) -> dict[str, Any]:
     """What a raster, vector, store, bundle, run, map or config is."""
     from swath.steps.info import info as step
 
-    return step(thing)
+    (runtime,) = _sections(overrides, RuntimeSpec)
+    with remote_access(runtime.remote):
+        return step(thing)
 
 
 def run(config: PathLike, *overrides: str, start: str | None = None, only: str | None = None,
@@ -122,6 +138,18 @@ def convert(
 
     legend = load_config(classes).legend() if classes else None
     return step(source, out, to=to, source_format=source_format, legend=legend, overwrite=overwrite)
+
+
+def import_(
+    system: str, source: PathLike, *, out: PathLike, root: PathLike | None = None, pair_by: str = "stem",
+    pattern: str | None = None, allow_missing: bool = False, overwrite: bool = False,
+) -> dict[str, Any]:  # fmt: skip
+    """The config and manifest made from another system's, with a row for every old key."""
+    from swath.importers.import_ import import_ as step
+    from swath.importers.pairs import Pairing
+
+    return step(system, source, out, root=root, pairing=Pairing(pair_by, pattern), allow_missing=allow_missing,
+                overwrite=overwrite)  # fmt: skip
 
 
 def schema() -> dict[str, Any]:
@@ -246,6 +274,16 @@ def points(*things: PathLike, out: PathLike | None = None, labels: PathLike | No
         sources = file_sources(things, labels, field_name=field, nodata=nodata, mask=mask,
                                label_images=strategy != "grid", events=events)  # fmt: skip
     return draw_points(sources, out, draw=draw, events=events, statistics=statistics, overwrite=overwrite)
+
+
+def fetch(sources: Sequence[PathLike] | PathLike, *, out: PathLike | None = None, listing: bool = False,
+          include: Sequence[str] | str = (), limit: int | None = None, overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
+    """Copies of remote files in a directory, checksummed, or with `listing` what there is."""
+    from swath.steps.fetch import fetch as step
+
+    listed = [sources] if isinstance(sources, str | Path) else list(sources)
+    globs = [include] if isinstance(include, str) else list(include)
+    return step(listed, out, listing=listing, include=globs, limit=limit, overwrite=overwrite)
 
 
 def _classes(config: PathLike | None, overrides: Sequence[str]) -> tuple[Legend | None, LabelsSpec | None]:

@@ -1,4 +1,4 @@
-"""The raster tools as verbs of the command line."""
+"""Importing, and the raster tools, as verbs of the command line."""
 
 from __future__ import annotations
 
@@ -141,6 +141,16 @@ def _sources(texts: list[str]) -> dict[str, str]:
     return found
 
 
+def _fetch_args(p: argparse.ArgumentParser) -> None:
+    p.add_argument("sources", nargs="+", metavar="SOURCE",
+                   help="s3://, http(s)://, file:// or local: files, prefixes, folders, manifests, lists (.txt), STAC items")  # fmt: skip
+    p.add_argument("--out", metavar="DIR", help="directory of the copies")
+    p.add_argument("--list", action="store_true", dest="listing", help="print what there is; copy nothing")
+    p.add_argument("--include", action="append", default=[], metavar="GLOB", help="only names that fit; may be repeated")
+    p.add_argument("--limit", type=int, metavar="N", help="only the first N files")
+    overwrite_argument(p)
+
+
 def _show_chip(r: dict[str, Any]) -> str:
     return "\n".join(filter(None, [f"{r['chips']} chips: {r['out']}", counts("events", r["events"])]))
 
@@ -155,6 +165,26 @@ def _show_mask(r: dict[str, Any]) -> str:
     rows = [(Path(m["mask"]).name, m["polygons"], m["classes"], m["ignored"]) for m in r["masks"]]
     shown = table(rows, ["mask", "polygons", "pixels", "ignored"])
     return "\n".join(filter(None, [shown, counts("events", r["events"]), f"masks: {r['out']}"]))
+
+
+def _import_args(p: argparse.ArgumentParser) -> None:
+    p.add_argument("system", metavar="SYSTEM", help="gdl, gdl-csv, roof, frames-masks, nist, images-masks or otb")
+    p.add_argument("source", metavar="FILE", help="the old config, list, script or folder")
+    p.add_argument("--out", required=True, metavar="DIR", help="directory of the new config and manifest")
+    p.add_argument("--root", metavar="DIR", help="where relative paths start (default: found by looking)")
+    p.add_argument("--pair-by", default="stem", choices=("stem", "regex", "order"),
+                   help="how images find their masks (default: stem)")  # fmt: skip
+    p.add_argument("--pattern", metavar="REGEX", help="with --pair-by regex: what image and mask have in common")
+    p.add_argument("--allow-missing", action="store_true", help="go on without files that are missing or unmatched")
+    overwrite_argument(p)
+
+
+def _show_import(r: dict[str, Any]) -> str:
+    rows = [(x["key"], x["value"], x["became"], x["note"]) for x in r["report"]]
+    lines = [table(rows, ["key", "value", "became", "note"]), *(f"missing: {m}" for m in r["missing"])]
+    lines += [f"manifest: {r['manifest']} ({r['scenes']} scenes)"] if r["manifest"] else []
+    lines += [f"config: {r['config']}"] if r["config"] else []
+    return "\n".join([*lines, *(f"then: {c}" for c in r["commands"])])
 
 
 def _show_summarize(r: dict[str, Any]) -> str:
@@ -189,7 +219,25 @@ def _show_points(r: dict[str, Any]) -> str:
     return "\n".join(filter(None, [table(rows, ["class", *keys]) if rows else "", *r["notes"], counts("events", r["events"]), *files]))
 
 
+def _show_fetch(r: dict[str, Any]) -> str:
+    lines = [f"failed: {f['source']}: {f['message']}; {f['fix']}" for f in r["failed"]]
+    if "out" not in r:
+        shown = table([(f["name"], f"{f['size']:,}", f["source"]) for f in r["files"]], ["file", "bytes", "source"])
+        return "\n".join([shown, *lines, f"{len(r['files'])} files, {r['bytes']:,} bytes"])
+    told = f"{r['fetched']} fetched ({r['bytes']:,} bytes), {r['skipped']} skipped, {len(r['failed'])} failed: {r['out']}"
+    return "\n".join(filter(None, [*lines, counts("events", r["events"]), told]))
+
+
 TOOLS: dict[str, Verb] = {
+    "fetch": Verb("a directory with copies of remote files, checksummed", "swath fetch s3://bucket/scenes/ --out scenes",
+                  _fetch_args,
+                  lambda a, o: plain("fetch", o)(a.sources, out=a.out, listing=a.listing, include=a.include,
+                                                  limit=a.limit, overwrite=a.overwrite), _show_fetch),
+    "import": Verb("a config and a manifest made from another system's, with a row for every key",
+                   "swath import gdl config.yaml --out imported", _import_args,
+                   lambda a, o: plain("import", o)(a.system, a.source, out=a.out, root=a.root, pair_by=a.pair_by,
+                                                    pattern=a.pattern, allow_missing=a.allow_missing,
+                                                    overwrite=a.overwrite), _show_import),
     "chip": Verb("a folder of georeferenced windows of rasters", "swath chip images --size 512 --out chips", _chip_args,
                  lambda a, o: plain("chip", o)(a.images, out=a.out, size=a.size, stride=a.stride, edge=a.edge,
                                                 pattern=a.pattern, expect=a.expect, overwrite=a.overwrite), _show_chip),

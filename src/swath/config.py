@@ -134,6 +134,80 @@ class BandsSpec(Spec):
     )
 
 
+class CoordinatesSpec(Spec):
+    """Row and column of the scene as input planes, as CoordConv has them."""
+
+    centered: bool = setting(True, "the centre of the scene is 0", "so that both sides look alike")
+    normalized: bool = setting(True, "from -0.5 to 0.5 across the scene", "scenes may differ in size")
+    scale: float = setting(1.0, "factor", "1")
+    radius: bool = setting(False, "a third plane: the distance to the centre", "two planes")
+
+
+class SourceSpec(Spec):
+    """One source of the model input, in band order. Without a kind it is a raster: the manifest's column of its name.
+
+    Kinds: `vector`, `metadata`, `coordinates`, `reader`.
+    """
+
+    bands: Annotated[tuple[Count, ...], Field(min_length=1)] | None = setting(
+        None, "1-based bands of the source's files", "all of them"
+    )
+    resample: Literal["nearest", "bilinear", "cubic", "average"] = setting(
+        "bilinear", "how a source of another grid comes onto that of the image", "smooth, for measured values"
+    )
+    nodata_value: float | None = setting(None, "nodata value where its files declare none", "bands.nodata_value")
+    vector: str | None = setting(
+        None, "vector file that becomes bands (a column of the source's name goes before it)", "no vector"
+    )
+    layer: str | None = setting(None, "layer of the vector file", "the first layer")
+    field: str | None = setting(None, "field of the vector file that holds `ids`", "all features make one band")
+    ids: Values = setting((), "values of `field`: one band each, in this order", "all features make one band")
+    encode: Literal["binary", "distance", "constant", "scaled"] | None = setting(
+        None, "vector: binary or (signed) distance; metadata: constant or scaled (row and column times the value)",
+        "binary, or constant",
+    )  # fmt: skip
+    log: bool = setting(False, "distances as ln(d + 1) on either side", "pixels")
+    scale: float = setting(1.0, "factor on the bands of a vector", "1")
+    limit: int = setting(128, "largest distance in pixels", "keeps distances the same in every tile", ge=1, le=2048)
+    metadata: str | None = setting(None, "number of the scene (column, `metadata` file, STAC property)", "none")
+    coordinates: bool | CoordinatesSpec = setting(False, "row and column of the scene as planes", "none")
+    reader: str | None = setting(None, "a user's own reader, package.module:function", "Swath's own")
+    options: dict[str, Any] = setting({}, "options of that reader", "none")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        """Accepts nothing at all for a raster, and a single id for a list."""
+        if value is None:
+            return {}
+        if isinstance(value, dict) and "ids" in value and not isinstance(value["ids"], list | tuple):
+            return {**value, "ids": [value["ids"]]}
+        return value
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> SourceSpec:
+        """Refuses two kinds at once, and options of another kind."""
+        kinds = [k for k in ("vector", "metadata", "coordinates", "reader") if getattr(self, k)]
+        if len(kinds) > 1:
+            raise ValueError(f"is {' and '.join(kinds)} at once: make it two sources")
+        kind = kinds[0] if kinds else "raster"
+        allowed = {"vector": ("binary", "distance"), "metadata": ("constant", "scaled")}.get(kind, ())
+        if self.encode is not None and self.encode not in allowed:
+            raise ValueError(
+                f"encode: {self.encode} is not for {kind}" + (f", choose {' or '.join(allowed)}" if allowed else "")
+            )
+        if self.ids and self.field is None:
+            raise ValueError("ids need the `field` that holds them")
+        if self.field is not None and not self.ids:
+            raise ValueError("a `field` needs `ids`: one band is made for each of them")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """raster, vector, metadata, coordinates or reader."""
+        return next((k for k in ("vector", "metadata", "coordinates", "reader") if getattr(self, k)), "raster")
+
+
 class LabelsSpec(Spec):
     """How vectors and label rasters become class indices."""
 
@@ -149,13 +223,33 @@ class LabelsSpec(Spec):
 class SplitSpec(Spec):
     """Where validation (and test) labels come from when the manifest does not say."""
 
-    by: Literal["auto", "scene", "block"] = setting("auto", "unit that is held out", "decided from the data")
+    by: Literal["auto", "scene", "group", "block", "chessboard", "interleave", "none"] = setting(
+        "auto", "unit that is held out", "decided from the data"
+    )
     val: Fraction = setting(0.1, "share of the labelled pixels for validation", "enough to choose a checkpoint")
     tst: Fraction = setting(0.0, "share of the labelled pixels for a test split", "the manifest's `tst` rows are used")
     block: Count | Literal["auto"] = setting("auto", "side of a spatial block in pixels", "decided from the data")
     buffer: int = setting(
         32, "pixels around held-out blocks that train nothing", "parts of one object stay apart", ge=0
     )
+    stratify: bool = setting(
+        True, "hold out what has class shares close to those of all, not what chance picks", "steadier scores"
+    )
+    order: Literal["interleave", "random"] = setting(
+        "interleave", "order in which `interleave` deals the blocks", "spreads every split over the scenes"
+    )
+    seed: int = setting(0, "seed of chance in splits and in `sample.limit`", "0", ge=0)
+    overlap: Literal["auto", "cut", "keep", "error"] = setting(
+        "auto", "labels on ground that another split scores", "cut where a scene keeps half of its labels, else told"
+    )
+    files: Count | None = setting(None, "most scenes that train, the first ones of the manifest", "all of them")
+
+    @model_validator(mode="after")
+    def _something_trains(self) -> SplitSpec:
+        """Refuses shares that leave nothing to train on where blocks are dealt by them."""
+        if self.by == "interleave" and self.val + self.tst >= 1:
+            raise ValueError("split.val and split.tst leave nothing for training")
+        return self
 
 
 class SampleSpec(Spec):
@@ -178,12 +272,14 @@ class SampleSpec(Spec):
     reject_nodata: Literal["any", "all"] | Fraction = setting(
         "all", "nodata pixels that refuse a patch around a point: any, all, or more than a share", "a patch needs some image"
     )
+    limit: dict[Literal["trn", "val", "tst"], Count] = setting(
+        {}, "most samples per split, a random subset: `{trn: 100}`", "all that the filters keep"
+    )
 
-    def refusal(self, valid: Any) -> str | None:
-        """Why a patch around a point is refused, or None; `valid` bool (h, w)."""
-        missing = int(valid.size - valid.sum())
+    def refusal(self, area: int, missing: int) -> str | None:
+        """Why a patch of `area` pixels around a point, `missing` of them without data, is refused, or None."""
         rule = self.reject_nodata
-        refused = missing > 0 if rule == "any" else missing == valid.size if rule == "all" else missing > rule * valid.size
+        refused = missing > 0 if rule == "any" else missing == area if rule == "all" else missing > rule * area
         return "nodata in the patch" if refused else None
 
 
@@ -242,7 +338,9 @@ class TrainSpec(Spec):
     epochs: float | None = setting(None, "passes over the training samples", "not limited", gt=0)
     steps: int | None = setting(None, "optimiser steps", "not limited", gt=0)
     batch_size: int = setting(8, "samples per step", "fits small machines and keeps batch norm stable", ge=1)
-    crop: Count | Literal["auto"] = setting("auto", "side of the random crop that is trained on", "decided from the data")
+    crop: Count | Literal["auto"] = setting(
+        "auto", "side of the random crop that is trained on", "decided from the data"
+    )
     loss: dict[str, Any] = setting({"ce": 1.0}, "loss name -> weight or options; several are summed", "a proper score")
     class_weights: Literal["none", "auto"] | dict[str, float] = setting(
         "none", "weights per class name; auto: inverse square root of the shares", "plain likelihood keeps areas honest"
@@ -277,7 +375,6 @@ class TrainSpec(Spec):
         "auto", "where samples come from", "the store if it was made, else the rasters"
     )
     seed: int = setting(0, "seed of everything random", "0", ge=0)
-
 
     @field_validator("schedule")
     @classmethod
@@ -324,6 +421,9 @@ class RuntimeSpec(Spec):
     device: str = setting("auto", "auto, cpu, cuda or cuda:N", "a free GPU if there is one")
     threads: Count | Literal["auto"] = setting("auto", "threads of the network", "all cores")
     memory: Size = setting(4_000_000_000, "bytes of samples kept in memory", "small data sets are read once")
+    remote: bool = setting(
+        False, "may s3://, https:// and http:// be read and written", "nothing leaves the machine unasked"
+    )
 
 
 class Config(Spec):
@@ -331,6 +431,7 @@ class Config(Spec):
 
     scenes: str | tuple[dict[str, Any], ...] = Field(description="manifest (CSV, JSON, GeoPackage) or a list of rows")
     classes: ClassesSpec
+    sources: dict[str, SourceSpec] = setting({}, "sources of the model input by name, in band order", "the image alone")
     bands: BandsSpec = Field(default_factory=BandsSpec)
     labels: LabelsSpec = Field(default_factory=LabelsSpec)
     split: SplitSpec = Field(default_factory=SplitSpec)
@@ -342,6 +443,14 @@ class Config(Spec):
     vectorize: VectorizeSpec = Field(default_factory=VectorizeSpec)
     runtime: RuntimeSpec = Field(default_factory=RuntimeSpec)
     output: str | None = setting(None, "directory of the run", "runs/<config stem> beside the config")
+
+    @field_validator("output")
+    @classmethod
+    def _local(cls, value: str | None) -> str | None:
+        """Refuses a run that is no local directory."""
+        if value is not None and "://" in value:
+            raise ValueError("a run is a local directory; send its maps with `swath predict --out s3://...`")
+        return value
 
     @model_validator(mode="before")
     @classmethod

@@ -92,28 +92,30 @@ def carve(blocks: Sequence[Block], fraction: float) -> list[Block]:
     """The blocks for validation: about `fraction` of the labelled pixels, with class shares close to those of all.
 
     Deterministic and greedy: each step takes the block after which the shares of the chosen pixels differ least from
-    the shares of all (sum of squares), preferring a block of a scene already cut, until the fraction is reached.
+    the shares of all (sum of squares), the first of equal ones, until the fraction is reached.
     """
     total = np.sum([b.pixels for b in blocks], axis=0).astype(float)
     if total.sum() == 0:
         return []
     wanted, shares = fraction * total.sum(), total / total.sum()
-    chosen: list[Block] = []
-    have = np.zeros_like(total)
-    rest = [b for b in blocks if b.pixels.sum() > 0]
-    while rest and have.sum() < wanted and len(rest) > 1:
-        best = min(rest, key=lambda b: (_cost(have + b.pixels, shares, wanted), b.scene, b.window))
-        if chosen and abs(have.sum() + best.pixels.sum() - wanted) > abs(have.sum() - wanted):
+    rest = sorted((b for b in blocks if b.pixels.sum() > 0), key=lambda b: (b.scene, b.window))
+    pixels = np.array([b.pixels for b in rest], float)
+    free, have = np.ones(len(rest), bool), np.zeros_like(total)
+    while have.sum() < wanted and free.sum() > 1:
+        open_ = np.flatnonzero(free)
+        best = int(open_[_costs(have + pixels[open_], shares, wanted).argmin()])
+        if not free.all() and abs(have.sum() + pixels[best].sum() - wanted) > abs(have.sum() - wanted):
             break
-        chosen.append(best)
-        have += best.pixels
-        rest.remove(best)
-    return sorted(chosen, key=lambda b: (b.scene, b.window))
+        have += pixels[best]
+        free[best] = False
+    return [b for b, left in zip(rest, free.tolist(), strict=True) if not left]
 
 
-def _cost(have: NDArray[np.float64], shares: NDArray[np.float64], wanted: float) -> float:
-    overshoot = max(0.0, have.sum() / wanted - 1)
-    return float(((have / have.sum() - shares) ** 2).sum() + 0.1 * overshoot**2)
+def _costs(have: NDArray[np.float64], shares: NDArray[np.float64], wanted: float) -> NDArray[np.float64]:
+    """(n,) how far chosen pixels (n, C) are from the wanted shares and amount."""
+    whole = have.sum(1)
+    overshoot = np.maximum(0.0, whole / wanted - 1)
+    return np.asarray(((have / whole[:, None] - shares) ** 2).sum(1) + 0.1 * overshoot**2)
 
 
 def _edges(length: int, side: int) -> list[int]:

@@ -20,6 +20,11 @@ FINDINGS: dict[str, str] = {
     # files
     "file-missing": "a file does not exist",
     "inputs-none": "an input stands for no file",
+    "points-refused": "sample points whose patch lies off the image or on nodata",
+    "points-no-class": "sample points without a class",
+    "points-placed": "how many sample points the scenes hold",
+    "labels-points": "points that stand for labels of single pixels",
+    "stac-assets-absent": "assets of a STAC item that are not beside it",
     "raster-unreadable": "a file cannot be opened as a raster",
     "raster-corrupt": "a block of a raster cannot be read",
     "raster-truncated": "blocks of a raster lie beyond the end of its file",

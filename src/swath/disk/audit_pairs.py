@@ -18,8 +18,8 @@ from swath.disk.audit import Finding, from_error, merged, share
 from swath.disk.audit_labels import LayerAudit, crs_findings, placement
 from swath.disk.audit_masks import label_raster_findings, value_classes
 from swath.disk.audit_points import label_findings
-from swath.disk.crs import crs_name
-from swath.disk.labels import class_field, on_grid, open_labels
+from swath.disk.crs import crs_name, on_grid
+from swath.disk.labels import class_field, open_labels
 from swath.disk.points import holds_points
 from swath.disk.probe import spread_windows
 from swath.disk.raster import RasterInfo, raster_info

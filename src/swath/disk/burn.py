@@ -21,6 +21,7 @@ from swath.disk import raster, vector
 from swath.disk.inputs import Inputs
 from swath.disk.labels import Labels, VectorLabels, open_labels
 from swath.disk.scenes import Scene, expand_inputs
+from swath.disk.stack import Image
 
 NULLS = "null or empty geometry skipped"
 
@@ -60,7 +61,7 @@ def label_files(labels: Sequence[str | Path] | str | Path | None) -> list[Path]:
 
 def label_scenes(images: Sequence[str | Path], files: Sequence[Path]) -> list[Scene]:
     """One scene per image: those of manifests keep their labels unless `files` are given. Raises DataError."""
-    scenes: dict[Path, Scene] = {}
+    scenes: dict[Image, Scene] = {}
     found = Inputs()
     for item in images:
         path = Path(item)
@@ -73,7 +74,7 @@ def label_scenes(images: Sequence[str | Path], files: Sequence[Path]) -> list[Sc
     for scene in [*found.scenes, *(Scene(p.stem, p) for p in found.rasters)]:
         given = replace(scene, labels=files[0]) if files else scene
         if given.labels is None:
-            raise DataError("labels-none", scene.image, "has no labels", "name them, or fill the manifest's column")
+            raise DataError("labels-none", scene.place, "has no labels", "name them, or fill the manifest's column")
         scenes.setdefault(scene.image, given)
     return list(scenes.values())
 

@@ -20,12 +20,15 @@ from swath.core.splits import SPLITS
 from swath.core.windows import Window, grid_windows, strips
 from swath.disk import vector
 from swath.disk.burn import burnt_polygons, label_files, label_scenes
+from swath.disk.crs import on_grid
 from swath.disk.geotiff import off_grid
-from swath.disk.labels import Labels, on_grid, open_labels
+from swath.disk.images import Reader, image_info, image_reader
+from swath.disk.labels import Labels, open_labels
 from swath.disk.project import Project
-from swath.disk.raster import SUFFIXES, RasterReader, raster_info
+from swath.disk.raster import SUFFIXES, RasterReader
 from swath.disk.samples import SceneWindows
 from swath.disk.scenes import Scene, expand_inputs
+from swath.disk.stack import image_files
 from swath.disk.tally import MOST_VALUES, LabelValues
 
 Classed = tuple[NDArray[Any], NDArray[np.bool_]]
@@ -102,7 +105,7 @@ def project_sources(project: Project) -> list[Source]:
         reader = windows.reader(i)
         labels = windows.labels(i) if scene.labels is not None else None
         found.append(Source(
-            scene.name, reader.grid, project.infos[i].block[0], [p for p in (scene.image, scene.labels) if p is not None],
+            scene.name, reader.grid, project.infos[i].block[0], [*image_files(scene.image), *([scene.labels] if scene.labels else [])],
             None if labels is None else _of_indices(labels, legend), _valid(reader), _region_splits(project, i),
             dict(zip(legend.ids, legend.names, strict=True)), len(project.bands), labels, legend,
             project.config.labels.all_touched,
@@ -133,11 +136,11 @@ def file_sources(
 def _file_source(
     scene: Scene, legend: Legend | None, field_name: str | None, nodata: float | None, mask: Path | None, events: Events
 ) -> Source:
-    info = raster_info(scene.image)
+    info = image_info(scene.image)
     alone = scene.labels == scene.image
-    reader = None if alone else RasterReader(scene.image, nodata_value=nodata)
+    reader = None if alone else image_reader(scene.image, nodata_value=nodata)
     source = Source(
-        scene.name, info.grid, info.block[0], [p for p in (scene.image, scene.labels, mask) if p is not None], None,
+        scene.name, info.grid, info.block[0], [*image_files(scene.image), *(p for p in (scene.labels, mask) if p is not None)], None,
         None if reader is None else _valid(reader), values=1 if reader is None else len(reader.indexes),
     )  # fmt: skip
     if mask is not None:
@@ -153,7 +156,7 @@ def _file_source(
                    names=dict(zip(legend.ids, legend.names, strict=True)))  # fmt: skip
 
 
-def _valid(reader: RasterReader) -> Callable[[Window], NDArray[np.bool_]]:
+def _valid(reader: Reader) -> Callable[[Window], NDArray[np.bool_]]:
     return lambda window: reader.read(window)[1]
 
 

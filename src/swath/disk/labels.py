@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import shapely
-from affine import Affine
 from numpy.typing import NDArray
 from pyproj.exceptions import ProjError
 from rasterio.enums import Resampling
@@ -24,7 +23,7 @@ from swath.core.grid import Bounds, Grid
 from swath.core.legend import Legend, unknown_values
 from swath.core.windows import Window
 from swath.disk import raster, vector
-from swath.disk.crs import crs_name, same_place
+from swath.disk.crs import crs_name, on_grid
 from swath.disk.point_labels import PointLabels
 from swath.disk.points import holds_points
 from swath.disk.scenes import Scene
@@ -224,23 +223,6 @@ def class_indices(features: vector.Features, legend: Legend, where: object) -> N
     if unknown:
         raise unknown_values(unknown, where, legend)
     return np.array([found[v] for v in features.values.tolist()], np.int64)
-
-
-def on_grid(labels: Grid, image: Grid, tolerance: float = 0.01) -> bool:
-    """True where two grids have the same pixels (to a hundredth of a pixel); a label without place fits by its size."""
-    if labels.shape != image.shape:
-        return False
-    if labels.crs is None and labels.transform == Affine.identity():
-        return True
-    if image.crs is None:
-        return True
-    limit = tolerance * min(image.pixel_size)
-    if labels.crs is not None and not same_place(labels.crs, image.crs, image.bounds, limit):
-        return False
-    corners = [(0, 0), (image.width, 0), (0, image.height)]
-    return all(
-        abs(a - b) <= limit for c in corners for a, b in zip(labels.transform @ c, image.transform @ c, strict=True)
-    )
 
 
 def _refuse_unplaced(path: Path, labels: Grid, image: Grid) -> None:

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from swath.core.bands import Bands
 from swath.core.legend import Legend
-from swath.core.splits import Split, sample_windows
+from swath.core.splits import SPLITS, Split, sample_windows
 from swath.core.statistics import BandStatistics
 from swath.core.windows import Window, grid_windows
+from swath.disk.images import Reader
 from swath.disk.labels import Labels
 from swath.disk.project import Project
-from swath.disk.raster import RasterReader
+
+BEYOND = "beyond sample.limit"  # why a sample is dropped without a look at it
 
 
 @dataclass(frozen=True)
@@ -79,16 +81,21 @@ class Samples(Protocol):
 
 
 def plan_places(project: Project, split: Split) -> list[Place]:
-    """The samples of a split, scene by scene, row by row; nothing is filtered yet."""
-    if project.points is not None:
-        return project.placed[0][split]
+    """The samples of a split, scene by scene, row by row; nothing is filtered yet.
+
+    With `sample.limit` they come in random order, so that the first ones that the filters keep are a random subset.
+    """
     edge = project.config.sample.edge
-    return [
+    places = project.placed[0][split] if project.points is not None else [
         Place(i, split, read, core)
         for i, info in enumerate(project.infos)
         if (region := project.region(i, split))
         for read, core in sample_windows(*info.grid.shape, region, size=project.tile, stride=project.stride, edge=edge)
-    ]
+    ]  # fmt: skip
+    if split not in project.config.sample.limit:
+        return places
+    chance = np.random.default_rng([project.config.split.seed, SPLITS.index(split)])
+    return [places[i] for i in chance.permutation(len(places)).tolist()]
 
 
 class SceneWindows:
@@ -96,7 +103,7 @@ class SceneWindows:
 
     def __init__(self, project: Project) -> None:
         self.project, self.legend = project, project.legend
-        self._readers: dict[int, RasterReader] = {}
+        self._readers: dict[int, Reader] = {}
         self._labels: dict[int, Labels] = {}
 
     def read(self, place: Place, window: Window) -> Sample:
@@ -115,7 +122,7 @@ class SceneWindows:
         labels[~counts] = self.legend.ignore
         return Sample(image, labels, valid)
 
-    def reader(self, scene: int) -> RasterReader:
+    def reader(self, scene: int) -> Reader:
         """The image reader of a scene."""
         if scene not in self._readers:
             self._readers[scene] = self.project.reader(scene)
@@ -157,8 +164,10 @@ class RasterSamples(Samples):
         """Drops the samples that the config's filters refuse; returns the label pixels per class of the others, (C,)."""
         project = self.source.project
         total = np.zeros(len(project.legend), np.int64)
-        passed = []
+        passed: list[int] = []
         for i, place in enumerate(self.places):
+            if beyond_limit(project, place.split, len(passed)):
+                break
             sample = self.read(i)
             counts = class_counts(sample.labels, project.legend)
             if refusal(project, place, sample, counts) is None:
@@ -170,14 +179,26 @@ class RasterSamples(Samples):
 
 
 def refusal(project: Project, place: Place, sample: Sample, counts: NDArray[np.int64]) -> str | None:
-    """Why a sample is dropped, or None; `counts` (C,) are its label pixels. Validation and test keep all with a label."""
-    refused = None if place.point is None else project.config.sample.refusal(sample.valid)
-    if refused:
-        return refused
+    """Why a sample is dropped, or None; `counts` (C,) are its label pixels."""
+    return refused(project, place, counts, sample.valid.size, int(sample.valid.size - np.count_nonzero(sample.valid)))
+
+
+def refused(project: Project, place: Place, counts: NDArray[np.int64], area: int, invalid: int) -> str | None:
+    """Why a sample of `area` pixels, `invalid` of them without data, is dropped, or None.
+
+    Validation and test keep all with a label.
+    """
+    around = None if place.point is None else project.config.sample.refusal(area, invalid)
+    if around:
+        return around
     if place.split != "trn":
         return None if counts.sum() else "no labelled pixel"
-    invalid = int(sample.valid.size - np.count_nonzero(sample.valid))
-    return project.filter.refusal(counts, sample.valid.size, invalid, project.legend.background)
+    return project.filter.refusal(counts, area, invalid, project.legend.background)
+
+
+def beyond_limit(project: Project, split: Split, kept: int) -> bool:
+    """True where `kept` samples of a split are all that `sample.limit` wants; others need no look."""
+    return kept >= project.config.sample.limit.get(split, np.inf)
 
 
 def cut(sample: Sample, part: Window | None) -> Sample:
@@ -202,7 +223,7 @@ def scene_bands(project: Project, bands: Bands) -> Callable[[int], Bands]:
     return of
 
 
-def fit_image(reader: RasterReader, bands: Bands) -> Bands:
+def fit_image(reader: Reader, bands: Bands) -> Bands:
     """The bands fitted on one raster as a whole, streamed; beyond 40 million pixels evenly spread blocks are read."""
     height, width = reader.grid.shape
     found = BandStatistics.empty(len(bands), reader.info.dtype)

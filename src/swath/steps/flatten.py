@@ -17,9 +17,8 @@ from swath.core.grid import Grid
 from swath.core.legend import Legend
 from swath.core.windows import Window, strips
 from swath.disk.burn import label_files, open_burnt
-from swath.disk.crs import transformer
+from swath.disk.crs import on_grid, transformer
 from swath.disk.geotiff import off_grid, require_free
-from swath.disk.labels import on_grid
 from swath.disk.publish import sweep
 from swath.disk.raster import SUFFIXES, RasterInfo, RasterReader, raster_info
 from swath.disk.rows import Columns, publish_rows, require_format
@@ -135,7 +134,9 @@ def _indexes(info: RasterInfo, bands: Sequence[int | str] | None) -> list[int] |
 def _names(reader: RasterReader) -> list[str]:
     """A name of its own for every band: the file's, else b and its number."""
     named = [reader.info.names[i - 1] for i in reader.indexes]
-    return [n if named.count(n) == 1 and n not in _PLACE else f"b{i}" for n, i in zip(named, reader.indexes, strict=True)]
+    return [
+        n if named.count(n) == 1 and n not in _PLACE else f"b{i}" for n, i in zip(named, reader.indexes, strict=True)
+    ]
 
 
 def _strips(reader: RasterReader) -> Iterator[tuple[Window, NDArray[Any], NDArray[np.bool_]]]:

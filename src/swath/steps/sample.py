@@ -15,17 +15,20 @@ from swath.core.errors import DataError, ResourceError
 from swath.core.splits import SPLITS, Split
 from swath.core.windows import Window
 from swath.disk.geopackage import forget_clock
+from swath.disk.leakage import leakage
 from swath.disk.project import SAMPLE_SECTIONS, Project, fit_bands
 from swath.disk.publish import make_directory, sweep
 from swath.disk.recordspool import RecordSpool
-from swath.disk.samples import SceneWindows, class_counts, plan_places, refusal, scene_bands
+from swath.disk.samples import BEYOND, SceneWindows, beyond_limit, class_counts, plan_places, refusal, scene_bands
 from swath.disk.schema import Schema
 from swath.disk.store import publish_store, read_card
+from swath.messages import say
 from swath.progress import Progress
 
 
 def sample(project: Project, *, overwrite: bool = False) -> dict[str, Any]:
-    """The store of a project: `store` path, `samples` per split, `dropped` per reason, `classes` share per split.
+    """The store of a project: `store` path, `samples` per split, `dropped` per reason, `classes` share per split,
+    `leakage` between splits.
 
     A finished store of the same config and inputs is kept; another one is refused without `overwrite`.
     Raises DataError where a split that should train holds no sample.
@@ -62,6 +65,7 @@ def sample(project: Project, *, overwrite: bool = False) -> dict[str, Any]:
             "dropped": _dropped(project, spool),
             "splits": _split_counts(spool.index(), legend.names),
             "events": dict(sorted(project.events.as_dict().items())),
+            "leakage": leakage(project),
         }
         publish_store(directory, spool, card, lambda index, part: write_footprints(index, card, part))
     except BaseException as e:
@@ -80,9 +84,14 @@ def _fill(project: Project, spool: RecordSpool) -> None:
     source, places = SceneWindows(project), spool.places
     for scene in dict.fromkeys(p.scene for p in places):
         source.labels(scene)  # opened whether or not it is still needed: what was repaired in it is told
+    kept = Counter(SPLITS[i] for i in spool.index()["split"])
     with Progress("sample", len(places), "samples") as progress:
         progress.advance(spool.decided)
         for place in places[spool.decided :]:
+            progress.advance(1)
+            if beyond_limit(project, place.split, kept[place.split]):
+                spool.drop(BEYOND)
+                continue
             found = source.read(place, place.read)
             counts = class_counts(found.labels, project.legend)
             reason = refusal(project, place, found, counts)
@@ -90,7 +99,10 @@ def _fill(project: Project, spool: RecordSpool) -> None:
                 spool.drop(reason)
             else:
                 spool.keep(found, counts)
-            progress.advance(1)
+                kept[place.split] += 1
+    for split, most in project.config.sample.limit.items():
+        if kept[split] < most:
+            say(f"note: sample.limit wants {most} samples of {split}, there are {kept[split]}")
     index = spool.index()
     project.events.count("pixel padded at the edge", sum(_outside(project, row) for row in index))
     for split in sorted({p.split for p in places} - {"tst"} - {SPLITS[i] for i in index["split"]}):
@@ -177,6 +189,7 @@ def _result(project: Project, card: dict[str, Any], seconds: float, *, done: boo
         "dropped": dict(card["dropped"]),
         "classes": {s: splits[s]["classes"] for s in SPLITS},
         "events": card.get("events", {}),
+        "leakage": card.get("leakage"),
         "seconds": round(seconds, 3),
         "already_done": done,
     }

@@ -19,6 +19,7 @@ from swath.disk.bundle import Bundle, read_bundle, write_bundle
 from swath.disk.pictures import publish_png
 from swath.disk.project import SAMPLE_SECTIONS, Project
 from swath.disk.publish import make_directory, publish_json, publish_text, sweep
+from swath.disk.remote import redacted
 from swath.messages import say, table, warn
 from swath.nets import loop
 from swath.nets.augment import AugmentOptions
@@ -104,8 +105,10 @@ def _existing(project: Project, run: Path, *, resume: bool, overwrite: bool) -> 
 def training_config(project: Project) -> dict[str, Any]:
     """The sections of the config that decide what is learnt, as plain values."""
     dumped = project.config.model_dump(mode="json")
+    dumped["scenes"] = json.loads(redacted(json.dumps(dumped["scenes"])))
     return {
-        k: dumped[k] for k in ("scenes", "classes", "bands", "labels", "split", "sample", "model", "augment", "train")
+        k: dumped[k]
+        for k in ("scenes", "classes", "sources", "bands", "labels", "split", "sample", "model", "augment", "train")
     }
 
 
@@ -142,6 +145,7 @@ def _session(project: Project, run: Path) -> Session:
         device=device,
         precision=choose_precision(spec.precision, device),
         base_lr=base_lr,
+        plain=task.bands.plain,
     )
     batches = Batches(
         task.train, crop=project.crop, batch_size=spec.batch_size, seed=spec.seed, ignore=project.legend.ignore,
@@ -154,10 +158,16 @@ def _session(project: Project, run: Path) -> Session:
 
 def _card(project: Project, net: torch.nn.Module, task: Task) -> dict[str, Any]:
     """The parts of the bundle's card that training does not change."""
+    sources = project.config.sources
     return {
         "name": project.path.stem,
         "model": model_card(project.config.model, net, len(task.bands)),
         "bands": task.bands.as_dict(),
+        **(
+            {"sources": {n: s.model_dump(mode="json", exclude_defaults=True) for n, s in sources.items()}}
+            if sources
+            else {}
+        ),
         "legend": project.legend.as_dict(),
         "provenance": {
             "swath": swath.__version__,
