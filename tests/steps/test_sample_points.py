@@ -391,3 +391,22 @@ def test_yucatan_points_to_patches(data_dir: Path, tmp_path: Path) -> None:
         assert np.array_equal(store.read(n).image, sources[place.scene][(slice(None), *place.read.slices())])
         assert store.read(n).labels[4, 4] == store.index["label"][n]
     assert {p.scene for p in store.places} == {0, 1}
+
+
+@pytest.mark.parametrize("crs", [UTM, "EPSG:4326"])
+def test_a_patch_must_lie_inside_every_source(scene: Path, crs: str) -> None:
+    """A second source that covers columns 0 to 63 only, on a coarser grid: patches beyond are refused, one pixel counts."""
+    coarse = CORNER @ Affine.scale(4)
+    if crs != UTM:
+        left, top = project(np.array([CORNER @ (-64, -64)]), UTM, crs)[0]
+        right, bottom = project(np.array([CORNER @ (64, 160)]), UTM, crs)[0]
+        coarse = Affine((right - left) / 32, 0, left, 0, (bottom - top) / 56, top)
+        write_image(scene.parent / "dem.tif", np.ones((1, 56, 32), np.float32), coarse, crs)
+    else:
+        write_image(scene.parent / "dem.tif", np.ones((1, 24, 16), np.float32), coarse, crs)
+    (scene.parent / "scenes.csv").write_text("image,dem\nimage.tif,dem.tif\n")
+    scene.write_text(CONFIG + "sources: {image: {}, dem: {}}\n")
+    places = [(40, 8), (40, 30), (60, 52 if crs != UTM else 56), (40, 58), (40, 80)]
+    write_points(scene.parent / "points.gpkg", middle(places), kind=[1, 0, 1, 0, 1], id=[0, 1, 2, 3, 4], split=["trn"] * 5)
+    assert swath.sample(scene)["dropped"] == {"patch outside the image": 2}
+    assert rows(scene)[1]["point"].tolist() == [0, 1, 2]
