@@ -216,7 +216,7 @@ def _show_points(r: dict[str, Any]) -> str:
     split = ", ".join(f"{n} {s}" for s, n in r["splits"].items())
     files = [f"{r['count']} points ({split}): {r['points']}"] if r["points"] else []
     files += [f"statistics: {r['statistics']}"] if "statistics" in r else []
-    return "\n".join(filter(None, [table(rows, ["class", *keys]), *r["notes"], counts("events", r["events"]), *files]))
+    return "\n".join(filter(None, [table(rows, ["class", *keys]) if rows else "", *r["notes"], counts("events", r["events"]), *files]))
 
 
 def _show_fetch(r: dict[str, Any]) -> str:
