@@ -14,7 +14,6 @@ from typing import Any
 
 from swath.config import BandsSpec, Config, LabelsSpec, load_config
 from swath.core.errors import ConfigError, DataError
-from swath.core.legend import Legend
 from swath.core.splits import Region
 from swath.disk import vector
 from swath.disk.audit import LEVELS, Finding, from_error, merged, raster_findings, share
@@ -117,7 +116,6 @@ def check_project(
         require_free([Path(faults)], [], overwrite=overwrite)
     config = load_config(path, overrides)
     legend = config.legend()
-    _refuse_unknown_classes(config, legend)
     audit = Audit(LabelAudit(legend, config.labels), config.bands)
     with remote_access(config.runtime.remote):
         scenes = with_points(_scenes(config, path, audit), points_path(config, path))
@@ -209,17 +207,6 @@ def _scenes(config: Config, path: Path, audit: Audit) -> tuple[Scene, ...]:
 def _place(where: str) -> Path:
     """The place that an error names."""
     return location(where) if is_remote(where) else Path(where)
-
-
-def _refuse_unknown_classes(config: Config, legend: Legend) -> None:
-    """Raises ConfigError where a setting names a class that the table does not have."""
-    weights = config.train.class_weights
-    for name in (
-        *config.sample.class_min,
-        *(weights if isinstance(weights, dict) else ()),
-        *(config.vectorize.classes or ()),
-    ):
-        legend.index(name)
 
 
 def _stride(config: Config) -> int:
