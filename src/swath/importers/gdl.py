@@ -53,6 +53,7 @@ def import_csv(draft: Draft, out: Path, *, overwrite: bool) -> None:
 
 def _from_keys(draft: Draft, document: dict[Any, Any], where: Any) -> None:
     draft.old = dict(leaves(document, GDL))
+    draft.bucket = str(draft.old.get("global.bucket_name") or "") or None
     _classes(draft)
     _inputs(draft)
     fill(draft, {**GDL, **_FILES}, where)
@@ -122,16 +123,23 @@ def _inference(value: Any, draft: Draft) -> str:
     if path is None or path.suffix.lower() != ".csv":
         draft.commands.append(f"swath predict MODEL {value} --out maps")
         return "a folder or list of images: named when predicting"
-    other = Draft(path, draft.root)
+    other = Draft(path, draft.root, draft.bucket)
     add_scenes(other, path, quiet=True)
     images = " ".join(str(row["image"]) for row in other.scenes)
-    draft.commands.append(f"swath predict MODEL {images} --out maps")
+    far = " runtime.remote=true" if draft.bucket else ""
+    draft.commands.append(f"swath predict MODEL {images} --out maps{far}")
     return f"{len(other.scenes)} images of every split, as the source did (the text: those of tst); see `commands`"
+
+
+def _bucket(value: Any, draft: Draft) -> str:
+    draft.set("runtime.remote", True)
+    return f"the files of the lists are s3://{value}/...; credentials come from the environment, runs stay on this machine"
 
 
 _FILES: Table = {
     "sample.prep_csv_file": Rule("scenes", "", _scenes),
     "visualization.colormap_file": Rule("classes", "", _colormap),
+    "global.bucket_name": Rule("runtime.remote", "", _bucket),
     "inference.img_dir_or_csv_file": Rule("swath predict", "", _inference),
 }
 

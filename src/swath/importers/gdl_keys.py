@@ -248,6 +248,7 @@ GDL: Table = {
     "data_analysis.sampling_method.min_annotated_percent": analysed("min_annotated_percent"),
     "data_analysis.sampling_method.class_proportion": analysed("class_proportion"),
     "sample.prep_csv_file": Rule("scenes", "the manifest scenes.csv beside the config"),
+    "global.bucket_name": Rule("runtime.remote", "the files of the lists become s3://BUCKET/...: see remote files"),
     "sample.val_percent": Rule("split.val", "spatial blocks, so that no neighbour of a training tile validates", validation),
     "sample.use_stratification": dropped("blocks are always chosen so that class shares are close"),
     "sample.overlap": kept("sample.overlap", share, "percent there, a fraction here"),

@@ -11,7 +11,7 @@ from typing import Any
 from swath.core.errors import DataError
 from swath.core.legend import palette
 from swath.disk.vector import read_features
-from swath.importers.places import expected
+from swath.importers.places import listed
 from swath.importers.report import Draft
 
 COLUMNS = ("image", "meta", "gpkg", "attribute", "split")
@@ -46,11 +46,11 @@ def add_scenes(draft: Draft, path: Path, *, quiet: bool = False) -> None:
             raise DataError(
                 "import-list", where, f"unknown split '{row['split']}'", f"write one of {', '.join(_SPLITS)}"
             )
-        scene: dict[str, Any] = {"image": expected(row["image"], draft, path), "split": split}
+        scene: dict[str, Any] = {"image": listed(row["image"], draft, path), "split": split}
         if row["meta"]:
-            scene["metadata"] = expected(row["meta"], draft, path)
+            scene["metadata"] = listed(row["meta"], draft, path)
         if row["gpkg"]:
-            scene["labels"] = expected(row["gpkg"], draft, path)
+            scene["labels"] = listed(row["gpkg"], draft, path)
             scene["field"] = row["attribute"].removeprefix("properties/")
         draft.scenes.append(scene)
     if not draft.scenes:
@@ -68,7 +68,7 @@ def classes_of_vectors(draft: Draft) -> dict[int, dict[str, Any]]:
     """The class table of the values in the labels' fields: whole numbers are ids, texts are numbered in order."""
     values: set[Any] = set()
     for path, field in sorted({(s["labels"], s["field"]) for s in draft.scenes if s.get("labels") and s.get("field")}):
-        if path.exists():
+        if isinstance(path, Path) and path.exists():
             found = read_features(path, field=field).values
             values |= {v for v in found.tolist() if v is not None and v == v} if found is not None else set()
     whole = {v: int(float(v)) for v in values if re.fullmatch(r"\d+(\.0+)?", str(v).strip())}

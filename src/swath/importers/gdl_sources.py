@@ -91,7 +91,7 @@ def _given(draft: Draft, key: str) -> Any:
 def _metadata_key(key: str, draft: Draft) -> str:
     """The name under which the first scene's metadata have the value of a key such as `properties/eo:gsd`."""
     last, dotted = key.rpartition("/")[2], key.replace("/", ".")
-    file = next((s["metadata"] for s in draft.scenes if s.get("metadata")), None)
+    file = next((s["metadata"] for s in draft.scenes if isinstance(s.get("metadata"), Path)), None)
     if isinstance(file, Path) and file.exists():
         try:
             known = scene_metadata(Scene("first", file, attributes={"metadata": str(file.absolute())}))

@@ -35,12 +35,13 @@ class Row:
 class Draft:
     """A config under way: `old` holds the flat keys of the document, `config` the sections of Swath's.
 
-    `scenes` are rows of the manifest with absolute paths; `missing` the files that were named and are not there;
-    `commands` what to run now instead of the old commands.
+    `bucket` is the S3 bucket that the files of its lists lie in. `scenes` are rows of the manifest with absolute paths;
+    `missing` the files that were named and are not there; `commands` what to run now instead of the old commands.
     """
 
     source: Path
     root: Path | None = None
+    bucket: str | None = None
     old: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
     scenes: list[dict[str, Any]] = field(default_factory=list)
