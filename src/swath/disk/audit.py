@@ -118,6 +118,8 @@ FINDINGS: dict[str, str] = {
     "split-same-image": "one file in two splits",
     "split-same-content": "the same pixels in two splits",
     "split-overlap": "scenes of different splits overlap on the ground",
+    "split-group": "a group of scenes is in several splits",
+    "split-context": "pixels around labels that samples of two splits see",
     "image-twice": "one image in several rows",
 }
 

@@ -202,8 +202,8 @@ def load_project(path: str | Path, overrides: Sequence[str] = ()) -> Project:
         raise DataError("file-missing", points, "no such file", "check sample.points: its path is relative to the config")
     with remote_access(config.runtime.remote):
         scenes = with_points(config_scenes(config.scenes, path), points)
-        if config.sources:
-            scenes = tuple(with_sources(s, config.sources, (path.parent,)) for s in scenes)
+        if config.inputs():
+            scenes = tuple(with_sources(s, config.inputs(), (path.parent,)) for s in scenes)
     return Project(path.absolute(), config, config.legend(), scenes)
 
 

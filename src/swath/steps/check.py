@@ -18,7 +18,7 @@ from swath.core.legend import Legend
 from swath.core.splits import Region
 from swath.disk import vector
 from swath.disk.audit import LEVELS, Finding, from_error, merged, raster_findings, share
-from swath.disk.audit_classes import band_labels, count_classes, lay_out
+from swath.disk.audit_classes import band_labels, count_classes, lay_out, shared_pixels
 from swath.disk.audit_labels import LayerAudit, crs_findings, placement
 from swath.disk.audit_pairs import LabelAudit, pair_findings, raster_input, unreadable_input, vector_input
 from swath.disk.audit_points import place_findings
@@ -122,10 +122,11 @@ def check_project(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, 
     _ = project.stride if sound else None  # a wrong overlap is a problem of the config
     regions, carved = lay_out(project, {s.split or "trn" for s in scenes if s.labels})
     classes, exact, told = count_classes(project, regions, audit.labels)
-    audit.found += [*carved, *told, *place_findings(project)]
+    shared, shared_told = shared_pixels(project)
+    audit.found += [*carved, *told, *shared_told, *place_findings(project)]
     audit.found += _between(scenes, audit, {s.name: r for s, r in zip(sound, regions, strict=True)})
     audit.found += band_labels(project, regions, audit.probes)
-    return audit.result(classes=classes, classes_exact=exact)
+    return audit.result(classes=classes, classes_exact=exact, leakage=shared)
 
 
 def check_files(files: Sequence[str | Path]) -> dict[str, Any]:
@@ -179,7 +180,7 @@ def _scenes(config: Config, path: Path, audit: Audit) -> tuple[Scene, ...]:
     found = []
     for scene in scenes:
         try:
-            found.append(with_sources(scene, config.sources, (path.parent,)))
+            found.append(with_sources(scene, config.inputs(), (path.parent,)))
         except DataError as e:
             audit.found.append(from_error(e, scene.place))
     return tuple(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,16 @@ from swath.disk.leakage import leakage
 from swath.disk.project import SAMPLE_SECTIONS, Project, fit_bands
 from swath.disk.publish import make_directory, sweep
 from swath.disk.recordspool import RecordSpool
-from swath.disk.samples import BEYOND, SceneWindows, beyond_limit, class_counts, plan_places, refusal, scene_bands
+from swath.disk.samples import (
+    BEYOND,
+    SceneWindows,
+    beyond_limit,
+    class_counts,
+    plan_places,
+    refusal,
+    refused_points,
+    scene_bands,
+)
 from swath.disk.schema import Schema
 from swath.disk.store import publish_store, read_card
 from swath.messages import say
@@ -113,8 +123,7 @@ def _fill(project: Project, spool: RecordSpool) -> None:
 
 def _dropped(project: Project, spool: RecordSpool) -> dict[str, int]:
     """Samples and points left out, by reason."""
-    refused = {} if project.points is None else project.placed[1]
-    return dict(sorted((spool.dropped + Counter(refused)).items()))
+    return dict(sorted((spool.dropped + Counter(refused_points(project))).items()))
 
 
 def _outside(project: Project, row: Any) -> int:
@@ -145,11 +154,13 @@ def write_footprints(index: NDArray[Any], card: dict[str, Any], part: Path) -> N
         if "point" in (index.dtype.names or ()):
             columns["point"] = np.array([int(r["point"]) for r in rows], np.int64)
             columns["label"] = np.array([names[r["label"]] if r["label"] >= 0 else None for r in rows], object)
-        write(
-            str(part), geometry=np.array([shapely.to_wkb(b) for b in boxes], object), field_data=list(columns.values()),
-            fields=list(columns), crs=crs, geometry_type="Polygon", driver="GPKG",
-            layer="samples" if n == 0 else f"samples_{n + 1}", append=n > 0,
-        )  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="'crs' was not provided")  # scenes without a place have none
+            write(
+                str(part), geometry=np.array([shapely.to_wkb(b) for b in boxes], object), field_data=list(columns.values()),
+                fields=list(columns), crs=crs, geometry_type="Polygon", driver="GPKG",
+                layer="samples" if n == 0 else f"samples_{n + 1}", append=n > 0,
+            )  # fmt: skip
     forget_clock(part)
 
 
