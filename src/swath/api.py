@@ -15,15 +15,16 @@ from swath.yamltext import Marked
 PathLike = str | Path
 
 
-def check(*things: PathLike, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """The audit of a config, or of files, folders and manifests."""
+def check(*things: PathLike, overrides: Sequence[str] = (), faults: PathLike | None = None,
+          overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
+    """The audit of a config, or of files, folders and manifests; `faults` names a GeoPackage for faulty features."""
     from swath.steps.check import check_files, check_project
 
     if len(things) == 1 and Path(things[0]).suffix in (".yaml", ".yml"):
-        return check_project(things[0], overrides)
+        return check_project(things[0], overrides, faults=faults, overwrite=overwrite)
     (runtime,) = _sections(overrides, RuntimeSpec)
     with remote_access(runtime.remote):
-        return check_files(things)
+        return check_files(things, faults=faults, overwrite=overwrite)
 
 
 def sample(config: PathLike, *overrides: str, overwrite: bool = False) -> dict[str, Any]:
