@@ -105,7 +105,7 @@ def test_the_help_of_a_verb_begins_with_an_example(name: str, capsys: pytest.Cap
         (["train", "a.yaml", "--resum3"], "unrecognized arguments: --resum3"),
         (["predict", "model", "a.tif"], "required: --out"),
         (["demo", "--seed", "x"], "invalid int value: 'x'"),
-        (["info", "a.tif", "train.steps=3"], "train.steps=3: `swath info` has no settings"),
+        (["info", "a.tif", "train.steps=3"], "train.steps=3: the section 'train' has no meaning here; known: runtime"),
         (["schema", "a=1"], "`swath schema` has no settings"),
     ],
 )

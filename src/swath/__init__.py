@@ -36,6 +36,7 @@ _PUBLIC = {
             "flatten",
             "summarize",
             "apply",
+            "fetch",
             "schema",
         ),
         "swath.api",

@@ -9,6 +9,7 @@ from typing import Any
 from swath.config import LabelsSpec, PredictSpec, RuntimeSpec, VectorizeSpec, load_config, override, validated
 from swath.core.errors import ConfigError, did_you_mean
 from swath.core.legend import Legend
+from swath.disk.remote import location, remote_access
 from swath.yamltext import Marked
 
 PathLike = str | Path
@@ -20,9 +21,9 @@ def check(*things: PathLike, overrides: Sequence[str] = ()) -> dict[str, Any]:
 
     if len(things) == 1 and Path(things[0]).suffix in (".yaml", ".yml"):
         return check_project(things[0], overrides)
-    if overrides:
-        raise ConfigError("override", overrides[0], "overrides need a config", "name the YAML file")
-    return check_files(things)
+    (runtime,) = _sections(overrides, RuntimeSpec)
+    with remote_access(runtime.remote):
+        return check_files(things)
 
 
 def sample(config: PathLike, *overrides: str, overwrite: bool = False) -> dict[str, Any]:
@@ -59,17 +60,18 @@ def evaluate(model: PathLike, scenes: PathLike, *overrides: str, split: str | No
 
     predict_spec, runtime, labels = _sections(overrides, PredictSpec, RuntimeSpec, LabelsSpec)
     regions = None
-    if Path(scenes).suffix in (".yaml", ".yml"):
-        project = load_project(scenes)
-        rows, labels = project.scenes, project.config.labels
-        if split is not None:
-            regions = {s.name: r for i, s in enumerate(rows) if (r := project.region(i, split))}  # type: ignore[arg-type]
-    else:
-        rows = read_manifest(scenes)
-    if Path(model).suffix.lower() in (".tif", ".tiff"):
-        return evaluate_map(model, rows, labels=labels)
-    return step(model, rows, split=split, regions=regions, labels=labels, predict=predict_spec, runtime=runtime,
-                sources=source)  # fmt: skip
+    with remote_access(runtime.remote):
+        if Path(scenes).suffix in (".yaml", ".yml"):
+            project = load_project(scenes)
+            rows, labels = project.scenes, project.config.labels
+            if split is not None:
+                regions = {s.name: r for i, s in enumerate(rows) if (r := project.region(i, split))}  # type: ignore[arg-type]
+        else:
+            rows = read_manifest(scenes)
+        if Path(model).suffix.lower() in (".tif", ".tiff"):
+            return evaluate_map(location(model), rows, labels=labels)
+        return step(model, rows, split=split, regions=regions, labels=labels, predict=predict_spec, runtime=runtime,
+                    sources=source)  # fmt: skip
 
 
 def predict(model: PathLike, inputs: Sequence[PathLike] | PathLike, *overrides: str, out: PathLike,
@@ -79,22 +81,26 @@ def predict(model: PathLike, inputs: Sequence[PathLike] | PathLike, *overrides: 
 
     spec, runtime = _sections(overrides, PredictSpec, RuntimeSpec)
     listed = [inputs] if isinstance(inputs, str | Path) else inputs
-    return step(model, listed, out, spec=spec, runtime=runtime, sources=source, overwrite=overwrite)
+    with remote_access(runtime.remote):
+        return step(model, listed, out, spec=spec, runtime=runtime, sources=source, overwrite=overwrite)
 
 
 def vectorize(map_path: PathLike, *overrides: str, out: PathLike, overwrite: bool = False) -> dict[str, Any]:
     """The polygons of a map as a GeoPackage."""
     from swath.steps.vectorize import vectorize as step
 
-    (spec,) = _sections(overrides, VectorizeSpec)
-    return step(map_path, out, spec=spec, overwrite=overwrite)
+    spec, runtime = _sections(overrides, VectorizeSpec, RuntimeSpec)
+    with remote_access(runtime.remote):
+        return step(map_path, out, spec=spec, overwrite=overwrite)
 
 
-def info(thing: PathLike) -> dict[str, Any]:
+def info(thing: PathLike, *overrides: str) -> dict[str, Any]:
     """What a raster, vector, store, bundle, run, map or config is."""
     from swath.steps.info import info as step
 
-    return step(thing)
+    (runtime,) = _sections(overrides, RuntimeSpec)
+    with remote_access(runtime.remote):
+        return step(thing)
 
 
 def run(config: PathLike, *overrides: str, start: str | None = None, only: str | None = None,
@@ -268,6 +274,16 @@ def points(*things: PathLike, out: PathLike | None = None, labels: PathLike | No
         sources = file_sources(things, labels, field_name=field, nodata=nodata, mask=mask,
                                label_images=strategy != "grid", events=events)  # fmt: skip
     return draw_points(sources, out, draw=draw, events=events, statistics=statistics, overwrite=overwrite)
+
+
+def fetch(sources: Sequence[PathLike] | PathLike, *, out: PathLike | None = None, listing: bool = False,
+          include: Sequence[str] | str = (), limit: int | None = None, overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
+    """Copies of remote files in a directory, checksummed, or with `listing` what there is."""
+    from swath.steps.fetch import fetch as step
+
+    listed = [sources] if isinstance(sources, str | Path) else list(sources)
+    globs = [include] if isinstance(include, str) else list(include)
+    return step(listed, out, listing=listing, include=globs, limit=limit, overwrite=overwrite)
 
 
 def _classes(config: PathLike | None, overrides: Sequence[str]) -> tuple[Legend | None, LabelsSpec | None]:

@@ -157,7 +157,7 @@ def _show_scores(r: dict[str, Any]) -> str:
 
 
 def _show_predict(r: dict[str, Any]) -> str:
-    rows = [(Path(m["map"]).name, m["executor"], m["tiles"], m["margin"], m["exact"], m["seconds"]) for m in r["maps"]]
+    rows = [(m["map"].rpartition("/")[2], m["executor"], m["tiles"], m["margin"], m["exact"], m["seconds"]) for m in r["maps"]]
     speed = f"\n{r['megapixels_per_second']:.2f} megapixels per second" if r["megapixels_per_second"] else ""
     return table(rows, ["map", "executor", "tiles", "margin", "exact", "seconds"]) + speed
 
@@ -211,7 +211,7 @@ VERBS: dict[str, Verb] = {
                       _vectorize_args,
                       lambda a, o: call("vectorize")(a.map, *o, out=a.out, overwrite=a.overwrite), _show_vectorize),
     "info": Verb("what a thing is: raster, vector, store, bundle, run, map or config", "swath info runs/roofs", _info_args,
-                 lambda a, o: plain("info", o)(a.thing), _show_info),
+                 lambda a, o: call("info")(a.thing, *o), _show_info),
     "run": Verb("the whole chain: check, sample, train, evaluate, predict, vectorize", "swath run roofs.yaml", _run_args,
                 lambda a, o: call("run")(a.config, *o, start=a.start, only=a.only, overwrite=a.overwrite), _show_run),
     "demo": Verb("the whole chain on a generated town, in under three minutes", "swath demo --out demo", _demo_args,

@@ -141,6 +141,16 @@ def _sources(texts: list[str]) -> dict[str, str]:
     return found
 
 
+def _fetch_args(p: argparse.ArgumentParser) -> None:
+    p.add_argument("sources", nargs="+", metavar="SOURCE",
+                   help="s3://, http(s)://, file:// or local: files, prefixes, folders, manifests, lists (.txt), STAC items")  # fmt: skip
+    p.add_argument("--out", metavar="DIR", help="directory of the copies")
+    p.add_argument("--list", action="store_true", dest="listing", help="print what there is; copy nothing")
+    p.add_argument("--include", action="append", default=[], metavar="GLOB", help="only names that fit; may be repeated")
+    p.add_argument("--limit", type=int, metavar="N", help="only the first N files")
+    overwrite_argument(p)
+
+
 def _show_chip(r: dict[str, Any]) -> str:
     return "\n".join(filter(None, [f"{r['chips']} chips: {r['out']}", counts("events", r["events"])]))
 
@@ -209,7 +219,20 @@ def _show_points(r: dict[str, Any]) -> str:
     return "\n".join(filter(None, [table(rows, ["class", *keys]), *r["notes"], counts("events", r["events"]), *files]))
 
 
+def _show_fetch(r: dict[str, Any]) -> str:
+    lines = [f"failed: {f['source']}: {f['message']}; {f['fix']}" for f in r["failed"]]
+    if "out" not in r:
+        shown = table([(f["name"], f"{f['size']:,}", f["source"]) for f in r["files"]], ["file", "bytes", "source"])
+        return "\n".join([shown, *lines, f"{len(r['files'])} files, {r['bytes']:,} bytes"])
+    told = f"{r['fetched']} fetched ({r['bytes']:,} bytes), {r['skipped']} skipped, {len(r['failed'])} failed: {r['out']}"
+    return "\n".join(filter(None, [*lines, counts("events", r["events"]), told]))
+
+
 TOOLS: dict[str, Verb] = {
+    "fetch": Verb("a directory with copies of remote files, checksummed", "swath fetch s3://bucket/scenes/ --out scenes",
+                  _fetch_args,
+                  lambda a, o: plain("fetch", o)(a.sources, out=a.out, listing=a.listing, include=a.include,
+                                                  limit=a.limit, overwrite=a.overwrite), _show_fetch),
     "import": Verb("a config and a manifest made from another system's, with a row for every key",
                    "swath import gdl config.yaml --out imported", _import_args,
                    lambda a, o: plain("import", o)(a.system, a.source, out=a.out, root=a.root, pair_by=a.pair_by,

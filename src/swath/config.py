@@ -266,17 +266,17 @@ class SampleSpec(Spec):
     class_min: dict[str, Fraction] = setting({}, "least share per class name", "no class is required")
     class_mode: Literal["all", "any"] = setting("all", "must all class floors be met, or any", "as geo-deep-learning")
     max_nodata: Fraction = setting(0.99, "largest share of pixels without data", "a sample needs some image")
-    limit: dict[Literal["trn", "val", "tst"], Count] = setting(
-        {}, "most samples per split, a random subset: `{trn: 100}`", "all that the filters keep"
-    )
     points: str | None = setting(
         None, "vector file of points that samples are cut around, relative to the config", "samples lie on a grid"
     )
     reject_nodata: Literal["any", "all"] | Fraction = setting(
         "all", "nodata pixels that refuse a patch around a point: any, all, or more than a share", "a patch needs some image"
     )
+    limit: dict[Literal["trn", "val", "tst"], Count] = setting(
+        {}, "most samples per split, a random subset: `{trn: 100}`", "all that the filters keep"
+    )
 
-    def refusal(self, missing: int, area: int) -> str | None:
+    def refusal(self, area: int, missing: int) -> str | None:
         """Why a patch of `area` pixels around a point, `missing` of them without data, is refused, or None."""
         rule = self.reject_nodata
         refused = missing > 0 if rule == "any" else missing == area if rule == "all" else missing > rule * area
@@ -421,6 +421,9 @@ class RuntimeSpec(Spec):
     device: str = setting("auto", "auto, cpu, cuda or cuda:N", "a free GPU if there is one")
     threads: Count | Literal["auto"] = setting("auto", "threads of the network", "all cores")
     memory: Size = setting(4_000_000_000, "bytes of samples kept in memory", "small data sets are read once")
+    remote: bool = setting(
+        False, "may s3://, https:// and http:// be read and written", "nothing leaves the machine unasked"
+    )
 
 
 class Config(Spec):
@@ -440,6 +443,14 @@ class Config(Spec):
     vectorize: VectorizeSpec = Field(default_factory=VectorizeSpec)
     runtime: RuntimeSpec = Field(default_factory=RuntimeSpec)
     output: str | None = setting(None, "directory of the run", "runs/<config stem> beside the config")
+
+    @field_validator("output")
+    @classmethod
+    def _local(cls, value: str | None) -> str | None:
+        """Refuses a run that is no local directory."""
+        if value is not None and "://" in value:
+            raise ValueError("a run is a local directory; send its maps with `swath predict --out s3://...`")
+        return value
 
     @model_validator(mode="before")
     @classmethod

@@ -20,6 +20,7 @@ from swath.disk.pictures import coloured, overlay, publish_png, rgb, side_by_sid
 from swath.disk.project import Project, load_project
 from swath.disk.publish import publish_json
 from swath.disk.raster import RasterReader
+from swath.disk.remote import remote_access
 from swath.disk.scenes import Scene
 from swath.disk.stack import Image
 from swath.messages import say
@@ -66,7 +67,8 @@ def run(
             say(f"{name}: done before")
             continue
         say(f"{name} ...")
-        result = _ACTIONS[name](chain, (start is not None and name in chosen) or overwrite or only is not None)
+        with remote_access(project.config.runtime.remote):
+            result = _ACTIONS[name](chain, (start is not None and name in chosen) or overwrite or only is not None)
         chain.results[name] = result
         _mark(chain, name, key, result)
         executed.append(name)

@@ -20,6 +20,7 @@ from swath.core.grid import Bounds, Grid
 from swath.core.legend import Legend
 from swath.disk.audit import Finding, share, shown
 from swath.disk.crs import crs_name, parse_crs, same_place, transform_bounds
+from swath.disk.download import local_copy
 from swath.disk.raster import RasterInfo
 from swath.disk.vector import Features, VectorInfo, repaired
 
@@ -173,7 +174,7 @@ def crs_findings(labels: Path, own: str | None, image: RasterInfo, layer: str | 
 
 def stored_code(path: Path, definition: str, layer: str | None = None) -> str | None:
     """The code under which a file stores its coordinate system, such as EPSG:26986, or NONE:4327 in a GeoPackage."""
-    if path.suffix.lower() == ".gpkg" and (row := _geopackage_code(path, layer)):
+    if path.suffix.lower() == ".gpkg" and (row := _geopackage_code(local_copy(path), layer)):
         return row
     code = parse_crs(definition).to_json_dict().get("id")
     return f"{code['authority']}:{code['code']}" if code else None

@@ -26,6 +26,7 @@ from swath.disk.images import Reader, image_info, open_image, plain_bands
 from swath.disk.labels import Labels, open_labels
 from swath.disk.points import Points, read_points
 from swath.disk.raster import RasterInfo
+from swath.disk.remote import is_remote, remote_access
 from swath.disk.scenes import Scene, config_scenes
 from swath.disk.sources import with_sources
 from swath.disk.stack import Stack
@@ -184,11 +185,11 @@ class Project:
         files = [p for s in self.scenes for p in s.files]
         files += [] if self.points_path is None else [self.points_path]
         files += [p.with_suffix(".dbf") for p in files if p.suffix.lower() == ".shp" and p.with_suffix(".dbf").exists()]
-        stamps = [(os.path.relpath(p, self.path.parent), file_stamp(p)) for p in files]
+        home = self.path.parent
+        stamps = [(str(p) if is_remote(p) else os.path.relpath(p, home), file_stamp(p)) for p in files]
         rows = [[s.split, s.group, s.field, s.layer] for s in self.scenes]
         stacks = [image_stamp(s.image) for s in self.scenes if isinstance(s.image, Stack)]
-        parts = [{k: dumped[k] for k in sections}, stamps, rows, self.legend.as_dict(), stacks]
-        text = json.dumps(parts, sort_keys=True)
+        text = json.dumps([{k: dumped[k] for k in sections}, stamps, rows, self.legend.as_dict(), stacks], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -196,9 +197,10 @@ def load_project(path: str | Path, overrides: Sequence[str] = ()) -> Project:
     """The project of a config file. Raises ConfigError or DataError; nothing but headers is read yet."""
     path = Path(path)
     config = load_config(path, overrides)
-    scenes = with_points(config_scenes(config.scenes, path), points_path(config, path.absolute()))
-    if config.sources:
-        scenes = tuple(with_sources(s, config.sources, (path.parent,)) for s in scenes)
+    with remote_access(config.runtime.remote):
+        scenes = with_points(config_scenes(config.scenes, path), points_path(config, path.absolute()))
+        if config.sources:
+            scenes = tuple(with_sources(s, config.sources, (path.parent,)) for s in scenes)
     return Project(path.absolute(), config, config.legend(), scenes)
 
 

@@ -23,6 +23,8 @@ from swath.core.bands import Bands, valid_pixels
 from swath.core.errors import DataError
 from swath.core.grid import Grid
 from swath.core.windows import Window
+from swath.disk.remote import Remote, location, redacted
+from swath.disk.virtual import open_virtual
 
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
@@ -65,15 +67,15 @@ def raster_info(path: str | Path) -> RasterInfo:
     """The header of a raster. Raises DataError where it cannot be opened or is beyond the limits."""
     with open_raster(path) as source:
         try:
-            return _info(Path(path), source)
+            return _info(location(path), source)
         except CPLE_BaseError as e:
-            raise _unreadable(Path(path), e) from e
+            raise _unreadable(location(path), e) from e
 
 
 @contextmanager
 def open_raster(path: str | Path) -> Iterator[Any]:
     """An open rasterio dataset, by an allowed driver and within the limits of size. Raises DataError."""
-    source = open_dataset(Path(path))
+    source = open_dataset(location(path))
     try:
         yield source
     finally:
@@ -93,7 +95,7 @@ class RasterReader:
         rule: str = "all",
         nodata_value: float | None = None,
     ) -> None:
-        self.path = Path(path)
+        self.path = location(path)
         self.info = raster_info(path)
         self.indexes = tuple(indexes or (i for i in range(1, self.info.count + 1) if i != self.info.alpha))
         over = [i for i in self.indexes if not 1 <= i <= self.info.count]
@@ -141,7 +143,7 @@ class RasterReader:
             elif self.info.masked and self.rule != "none":
                 valid &= source.read_masks(1, window=box) > 0
         except (RasterioError, CPLE_BaseError) as e:
-            cause = str(e.__cause__ or e).strip()
+            cause = redacted(str(e.__cause__ or e).strip())
             where = f"{self.path} rows {window.row}-{window.row_end}, columns {window.col}-{window.col_end}"
             raise DataError(
                 "raster-corrupt", where, f"cannot be read ({cause})", "replace the file with a whole copy"
@@ -182,6 +184,8 @@ def _unreadable(path: Path, error: Exception) -> DataError:
 @ensure_env
 def _dataset(path: Path) -> Any:
     """An open dataset, tried with the allowed drivers only, whatever the file's name says."""
+    if isinstance(path, Remote):
+        return open_virtual(path, lambda name: DatasetReader(name, driver=list(DRIVERS)))
     return DatasetReader(str(path.absolute()), driver=list(DRIVERS))
 
 
@@ -224,5 +228,5 @@ def _info(path: Path, source: Any) -> RasterInfo:
 
 
 def _short(error: Exception, path: Path) -> str:
-    text = " ".join(str(error).split()).replace(str(path), path.name)
+    text = redacted(" ".join(str(error).split())).replace(str(path), path.name)
     return text[:160]

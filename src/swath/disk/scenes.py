@@ -16,6 +16,8 @@ from typing import Any
 from swath.core.errors import ConfigError, DataError, did_you_mean
 from swath.core.splits import Split
 from swath.disk.cells import cell_image, cell_path
+from swath.disk.download import local_copy
+from swath.disk.remote import is_remote, location
 from swath.disk.stac import is_stac_item
 from swath.disk.stack import Image, Stack, image_files
 
@@ -65,7 +67,7 @@ class Scene:
 
 def read_manifest(path: str | Path) -> tuple[Scene, ...]:
     """The scenes of a manifest, in its order. Raises DataError with file:line, or the list of missing files."""
-    path = Path(path)
+    path = location(path)
     return scenes_from_rows(manifest_rows(path), path.parent)
 
 
@@ -103,19 +105,19 @@ def expand_scenes(inputs: Sequence[str | Path], suffixes: set[str]) -> list[Scen
     """The scenes that inputs stand for: files, STAC items, folders (their rasters), globs and manifests; sorted within
     each input, each image once. Raises DataError where an input stands for nothing.
     """
-    found = (scene for item in inputs for scene in _expand(str(item), suffixes))
+    found = (scene for item in inputs for scene in _expand(location(item), suffixes))
     return list({scene.image: scene for scene in found}.values())
 
 
-def _expand(item: str, suffixes: set[str]) -> list[Scene]:
-    path = Path(item)
+def _expand(path: Path, suffixes: set[str]) -> list[Scene]:
+    item = str(path)
     if path.is_dir():
         files = sorted(p for p in path.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith("."))
     elif path.suffix.lower() == ".json" and path.exists() and is_stac_item(path):
         return [_scene(item, {"image": path}, Path())]
     elif path.suffix.lower() in {".csv", ".tsv"} or (path.suffix.lower() in {".json", ".gpkg"} and path.exists()):
         return list(read_manifest(path))
-    elif any(c in item for c in "*?[") and not path.exists():
+    elif not is_remote(path) and any(c in item for c in "*?[") and not path.exists():
         files = sorted(Path(p) for p in glob.glob(item, recursive=True) if Path(p).is_file())
     else:
         files = [path]
@@ -214,7 +216,7 @@ def _table_rows(path: Path) -> Iterable[tuple[str, dict[str, Any]]]:
     from swath.disk.vector import vector_info
 
     info = vector_info(path)
-    meta, _, _, data = read(path, layer=info.layer, read_geometry=False)
+    meta, _, _, data = read(local_copy(path), layer=info.layer, read_geometry=False)
     columns = [str(f) for f in meta["fields"]]
     return [
         (f"{path} row {i + 1}", {c: _plain(values[i]) for c, values in zip(columns, data, strict=True)})
@@ -231,7 +233,7 @@ def _plain(value: Any) -> Any:
 def config_scenes(scenes: str | Sequence[dict[str, Any]], config: Path) -> tuple[Scene, ...]:
     """The scenes that a config names: a manifest's path, relative to the config, or the rows themselves."""
     if isinstance(scenes, str):
-        return read_manifest(config.parent / scenes)
+        return read_manifest(location(scenes, config.parent))
     if not scenes:
         raise ConfigError(
             "scenes-empty", config, "`scenes` lists nothing", "name a manifest or rows with image and labels"

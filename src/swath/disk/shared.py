@@ -34,7 +34,7 @@ def without_shared(project: Project, regions: Sequence[Sequence[Region]]) -> lis
     cuts = shared_boxes(Ground(project), plain)
     if rule == "error" and cuts:
         (scene, split), boxes = next(iter(cuts.items()))
-        raise QualityError("split-overlap", project.scenes[scene].image, f"{sum(b.area for b in boxes):,} of its pixels in "
+        raise QualityError("split-overlap", project.scenes[scene].place, f"{sum(b.area for b in boxes):,} of its pixels in "
                            f"{split} are scored by another split{_more(len(cuts))}",
                            "cut the scenes apart, or set split.overlap=cut")  # fmt: skip
     buffer, kept = project.config.split.buffer, set[int]()

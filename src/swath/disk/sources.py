@@ -11,6 +11,7 @@ from typing import Any
 from swath.config import CoordinatesSpec, SourceSpec
 from swath.core.errors import ConfigError, DataError, did_you_mean
 from swath.disk.cells import cell_image
+from swath.disk.remote import is_remote, location
 from swath.disk.scenes import COLUMNS, Scene
 from swath.disk.stac import stac_item
 from swath.disk.stack import Constant, Files, Image, Part, Plugin, Position, Shapes, Stack, as_stack, image_files
@@ -60,7 +61,8 @@ def model_scenes(
 
 
 def _absolute(cell: str) -> str:
-    return ";".join(str(Path(part.strip()).absolute()) for part in cell.split(";"))
+    parts = [part.strip() for part in cell.split(";")]
+    return ";".join(part if is_remote(part) else str(Path(part).absolute()) for part in parts)
 
 
 def _part(name: str, spec: SourceSpec, scene: Scene, image: Stack, roots: tuple[Path, ...]) -> list[Part]:
@@ -76,8 +78,8 @@ def _part(name: str, spec: SourceSpec, scene: Scene, image: Stack, roots: tuple[
         return [Position(name, given.centered, given.normalized, given.scale, given.radius)]
     if spec.kind == "reader":
         assert spec.reader is not None
-        location = str(image.main) if name == "image" else _location(name, scene)
-        return [Plugin(name, spec.reader, location, tuple(sorted(spec.options.items())))]
+        cell = str(image.main) if name == "image" else _location(name, scene)
+        return [Plugin(name, spec.reader, cell, tuple(sorted(spec.options.items())))]
     if name == "image":
         reference = image.reference
         if isinstance(reference, Files):
@@ -108,13 +110,15 @@ def _location(name: str, scene: Scene) -> str | None:
     value = scene.attributes.get(name)
     if value is None:
         return None
+    if is_remote(value) or is_remote(scene.root):
+        return str(value)
     path = scene.root / str(value)
     return str(path) if path.exists() else str(value)
 
 
 def _vector_file(name: str, spec: SourceSpec, scene: Scene, roots: tuple[Path, ...]) -> Path:
     own = scene.attributes.get(name)
-    tried = [scene.root / str(own)] if own is not None else [root / str(spec.vector) for root in roots]
+    tried = [location(str(own), scene.root)] if own is not None else [location(str(spec.vector), r) for r in roots]
     found = next((p for p in tried if p.exists()), None)
     if found is None:
         raise DataError("source-missing", tried[0] if tried else str(spec.vector),
@@ -148,7 +152,7 @@ def scene_metadata(scene: Scene) -> dict[str, Any]:
         found |= _flat(stac_item(origin).properties)
     file = scene.attributes.get("metadata")
     if file is not None:
-        found |= _flat(_metadata_file(scene.root / str(file)))
+        found |= _flat(_metadata_file(location(str(file), scene.root)))
     return found | {k: v for k, v in scene.attributes.items() if k != "metadata"}
 
 

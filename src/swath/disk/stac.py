@@ -1,4 +1,4 @@
-"""STAC items: one acquisition as a JSON file that names its assets, read without any network."""
+"""STAC items: one acquisition as a JSON file that names its assets; of these none is opened here."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
 from swath.core.errors import DataError
+from swath.disk.remote import Remote, location, redacted
 
 MAX_BYTES = 16_000_000  # of an item; real ones take some 10 KB
 _RASTERS = ("image/tiff", "image/jp2", "image/vnd.stac.geotiff", "application/x-geotiff")
@@ -91,13 +92,13 @@ class StacItem:
             return found[0]
         what = f"has no asset or band '{name}'" if not found else f"has {len(found)} assets with a band '{name}'"
         known = ", ".join(a.name for a in self.rasters) or "none"
-        raise DataError("stac-asset", self.path, what, f"name one of its raster assets: {known}")
+        raise DataError("stac-asset", redacted(str(self.path)), what, f"name one of its raster assets: {known}")
 
 
 def is_stac_item(path: str | Path) -> bool:
     """True where a JSON file is a STAC item; a manifest, GeoJSON layer or unreadable file is none."""
     try:
-        value = _value(Path(path))
+        value = _value(location(path))
     except DataError:
         return False
     return looks_like_item(value)
@@ -111,12 +112,12 @@ def looks_like_item(value: Any) -> bool:
 
 
 def stac_item(path: str | Path) -> StacItem:
-    """The STAC item of a local JSON file; hrefs are resolved against the file's folder.
+    """The STAC item of a JSON file; hrefs are resolved against the file's folder.
 
     Raises DataError (`stac-item`) for a file that is no item, is broken or larger than 16 MB.
     """
-    path = Path(path)
-    return item_of(_value(path), path)
+    path = location(path)
+    return item_of(_value(path), path.url if isinstance(path, Remote) else path)
 
 
 def item_of(value: Any, place: Path | str) -> StacItem:
@@ -210,7 +211,7 @@ def _value(path: Path) -> Any:
 
 
 def _broken(place: Path | str, what: str) -> DataError:
-    return DataError("stac-item", place, what, _STRUCTURE)
+    return DataError("stac-item", redacted(str(place)), redacted(what), _STRUCTURE)
 
 
 def _names(band: StacBand) -> set[str]:

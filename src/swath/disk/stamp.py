@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import asdict
 from pathlib import Path
 
+from swath.disk.remote import Remote, location
 from swath.disk.stack import Image, Stack
 
 BLOCK, BLOCKS = 16_384, 64
@@ -16,9 +17,11 @@ def file_stamp(path: str | Path) -> str:
 
     Files up to a megabyte are read whole; of larger ones 64 evenly spread blocks of 16 KiB are, the first and the last
     among them, so that a raster of any size takes no time. An edit that keeps the length and misses every block is not
-    seen.
+    seen. Of a remote file it is size, ETag and time of change that are hashed, as the server states them.
     """
-    path = Path(path)
+    path = location(path)
+    if isinstance(path, Remote):
+        return path.found().identity
     size = path.stat().st_size
     digest = hashlib.sha256(str(size).encode())
     with path.open("rb") as f:

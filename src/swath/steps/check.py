@@ -28,6 +28,7 @@ from swath.disk.inputs import Inputs
 from swath.disk.probe import Probe, probe
 from swath.disk.project import Project, points_path, select_bands, with_points
 from swath.disk.raster import RasterInfo
+from swath.disk.remote import is_remote, location, remote_access
 from swath.disk.scenes import Scene, manifest_rows, survey
 from swath.disk.sources import with_sources
 from swath.disk.stack import Image, Stack
@@ -110,7 +111,8 @@ def check_project(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, 
     legend = config.legend()
     _refuse_unknown_classes(config, legend)
     audit = Audit(LabelAudit(legend, config.labels), config.bands)
-    scenes = with_points(_scenes(config, path, audit), points_path(config, path))
+    with remote_access(config.runtime.remote):
+        scenes = with_points(_scenes(config, path, audit), points_path(config, path))
     audit.open(s.image for s in scenes if s.image.exists())
     wanted = _wanted(config, scenes, audit)
     audit.probe(wanted)
@@ -132,11 +134,12 @@ def check_files(files: Sequence[str | Path]) -> dict[str, Any]:
     audit = Audit(LabelAudit(None, LabelsSpec()), BandsSpec())
     given = Inputs()
     for item in files:
+        place = location(item)
         try:
-            given.add(Path(item))
+            given.add(place)
         except DataError as e:
-            audit.fail(e, Path(item))
-    audit.found += [from_error(p, Path(p.where)) for p in given.problems]
+            audit.fail(e, place)
+    audit.found += [from_error(p, _place(p.where)) for p in given.problems]
     audit.open([*(s.image for s in given.scenes if s.image.exists()), *given.rasters])
     audit.probe(None)
     audit.found += raster_findings(list(audit.probes.values()), BandsSpec())
@@ -158,7 +161,7 @@ def _scenes(config: Config, path: Path, audit: Audit) -> tuple[Scene, ...]:
         )
     try:
         if isinstance(config.scenes, str):
-            manifest = path.parent / config.scenes
+            manifest = location(config.scenes, path.parent)
             scenes, problems = survey(manifest_rows(manifest), manifest.parent)
         else:
             scenes, problems = survey(
@@ -166,10 +169,10 @@ def _scenes(config: Config, path: Path, audit: Audit) -> tuple[Scene, ...]:
             )
     except DataError as e:
         scenes, problems = (), [e]
-    audit.found += [from_error(p, Path(p.where) if p.code == "file-missing" else path) for p in problems]
+    audit.found += [from_error(p, _place(p.where) if p.code == "file-missing" else path) for p in problems]
     for p in problems:
         if p.code == "file-missing":
-            audit.inputs[Path(p.where)] = unreadable_input(Path(p.where), "scene")
+            audit.inputs[_place(p.where)] = unreadable_input(_place(p.where), "scene")
     if not scenes and not problems:
         audit.found.append(
             Finding("error", "manifest-empty", path, "the manifest lists no scene", "add a row with image and labels")
@@ -181,6 +184,11 @@ def _scenes(config: Config, path: Path, audit: Audit) -> tuple[Scene, ...]:
         except DataError as e:
             audit.found.append(from_error(e, scene.place))
     return tuple(found)
+
+
+def _place(where: str) -> Path:
+    """The place that an error names."""
+    return location(where) if is_remote(where) else Path(where)
 
 
 def _refuse_unknown_classes(config: Config, legend: Legend) -> None:
@@ -308,7 +316,7 @@ def _on_rasters(info: vector.VectorInfo, images: Sequence[RasterInfo]) -> list[F
 def render(result: dict[str, Any]) -> str:
     """The audit as text: a table of the inputs, then errors, warnings and notes, one line each."""
     folders = {os.path.dirname(i["path"]) for i in result["inputs"]}
-    base = os.path.commonpath(folders) if folders else ""
+    base = os.path.commonpath(folders) if folders and not any(map(is_remote, folders)) else ""
     inside = f"{base.rstrip(os.sep)}{os.sep}" if len(base) > 1 else ""
     rows = [
         [i["path"].removeprefix(inside), i["kind"], _size(i), i["bands"], i["dtype"], i["crs"]]

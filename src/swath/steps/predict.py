@@ -17,8 +17,10 @@ from swath.disk.bundle import Bundle
 from swath.disk.cells import cell_image
 from swath.disk.images import open_image
 from swath.disk.maps import RasterSink, products, read_map_info, spool_path
+from swath.disk.outgoing import send, workplace
 from swath.disk.publish import make_directory, require_space, sweep
 from swath.disk.raster import SUFFIXES
+from swath.disk.remote import is_remote, location
 from swath.disk.scenes import Scene, expand_scenes
 from swath.disk.sources import model_scenes
 from swath.disk.stack import Image
@@ -62,8 +64,8 @@ def predict(
     ones are told: DataError (exit code 3) lists them.
     """
     spec, runtime = spec or PredictSpec(), runtime or RuntimeSpec()
-    out = Path(out)
-    if out.exists() and not out.is_dir():
+    out = location(out)
+    if not is_remote(out) and out.exists() and not out.is_dir():
         raise ResourceError("out-file", out, "is a file", "name a directory with --out")
     scenes = [s for i in inputs for s in ([i] if isinstance(i, Scene) else expand_scenes([i], SUFFIXES))]
     if sources and "image" in sources:
@@ -73,18 +75,19 @@ def predict(
     predictor, bundle = load_predictor(model, device=runtime.device, threads=runtime.threads)
     complete = model_scenes(scenes, bundle.sources, bundle.directory, sources)
     jobs = plan_jobs(list(dict.fromkeys(s.image for s in complete)))
-    make_directory(out)
-    sweep(out)
     maps: list[dict[str, Any]] = []
     failures: list[SwathError] = []
-    for job in jobs:
-        try:
-            maps.append(_map_one(job, predictor, bundle, out, spec, overwrite=overwrite))
-        except (DataError, ConfigError) as e:
-            if len(jobs) == 1:
-                raise
-            failures.append(e)
-            warn(f"{job.image}: skipped ({e.line()})")
+    with workplace(out) as folder:
+        make_directory(folder)
+        sweep(folder)
+        for job in jobs:
+            try:
+                maps.append(_map_one(job, predictor, bundle, out, folder, spec, overwrite=overwrite))
+            except (DataError, ConfigError) as e:
+                if len(jobs) == 1:
+                    raise
+                failures.append(e)
+                warn(f"{job.image}: skipped ({e.line()})")
     if failures:
         raise _listed(failures, len(jobs))
     return _summary(maps, predictor)
@@ -104,8 +107,9 @@ def plan_jobs(images: Sequence[Image]) -> list[Job]:
 
 
 def _map_one(
-    job: Job, predictor: TorchPredictor, bundle: Bundle, out: Path, spec: PredictSpec, *, overwrite: bool
+    job: Job, predictor: TorchPredictor, bundle: Bundle, out: Path, folder: Path, spec: PredictSpec, *, overwrite: bool
 ) -> dict[str, Any]:
+    """The maps of one input, made in `folder` and published in `out`."""
     started = time.monotonic()
     reader = open_image(job.image, bundle.bands)
     wanted = products(bundle.legend, spec.save)
@@ -113,7 +117,7 @@ def _map_one(
     tags = _tags(bundle, job.image, spec)
     done = set() if overwrite else {name for name, path in paths.items() if _made_so(path, tags)}
     for name in done:
-        spool_path(paths[name]).unlink(missing_ok=True)  # of a start that was killed right after publishing
+        spool_path(folder / paths[name].name).unlink(missing_ok=True)  # of a start that was killed right after publishing
     if done == set(paths):
         return {"input": str(job.image.absolute()), "map": str(paths["classes"].absolute()), "seconds": 0.0,
                 "executor": "kept", "tiles": 0, "already_done": True, "exact": None, "margin": None}  # fmt: skip
@@ -122,7 +126,7 @@ def _map_one(
             raise ResourceError("exists", path, "is there already, made otherwise", "add --overwrite to replace it")
     grid = reader.grid
     require_space(
-        out / "x", grid.height * grid.width * (2 + sum(4 * p.bands for n, p in wanted.items() if n == "probabilities"))
+        folder / "x", grid.height * grid.width * (2 + sum(4 * p.bands for n, p in wanted.items() if n == "probabilities"))
     )
     bound = predictor.on(reader)
     choice = choose(reader, bound, spec)
@@ -133,10 +137,11 @@ def _map_one(
         for name, product in wanted.items():
             if name in done:  # published before a kill that spared the others
                 continue
-            sinks[name] = RasterSink(paths[name], grid, product, bundle.legend, tags, key)
+            sinks[name] = RasterSink(folder / paths[name].name, grid, product, bundle.legend, tags, key)
         resumed, invalid = _stream(choice, list(sinks.values()), grid.height * grid.width, job)
-        for sink in sinks.values():
+        for name, sink in sinks.items():
             sink.finish()
+            send(folder / paths[name].name, paths[name])
     except BaseException as e:
         for sink in sinks.values():
             sink.discard(keep=not isinstance(e, DataError))

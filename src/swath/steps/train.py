@@ -19,6 +19,7 @@ from swath.disk.bundle import Bundle, read_bundle, write_bundle
 from swath.disk.pictures import publish_png
 from swath.disk.project import SAMPLE_SECTIONS, Project
 from swath.disk.publish import make_directory, publish_json, publish_text, sweep
+from swath.disk.remote import redacted
 from swath.messages import say, table, warn
 from swath.nets import loop
 from swath.nets.augment import AugmentOptions
@@ -104,6 +105,7 @@ def _existing(project: Project, run: Path, *, resume: bool, overwrite: bool) -> 
 def training_config(project: Project) -> dict[str, Any]:
     """The sections of the config that decide what is learnt, as plain values."""
     dumped = project.config.model_dump(mode="json")
+    dumped["scenes"] = json.loads(redacted(json.dumps(dumped["scenes"])))
     return {
         k: dumped[k]
         for k in ("scenes", "classes", "sources", "bands", "labels", "split", "sample", "model", "augment", "train")
