@@ -45,7 +45,7 @@ BAD_SECTIONS = [
     ("sample: {max_nodata: -0.1}", "3:10", "sample.max_nodata", "largest share"),
     ("split: {val: 1.5}", "3:9", "split.val: Input should be less than or equal to 1, got 1.5", "validation"),
     ("split: {block: x}", "3:9", "split.block: Input should be a valid integer", "side of a spatial block"),
-    ("split: {by: tile}", "3:9", "'auto', 'scene' or 'block', got 'tile'", "unit that is held out"),
+    ("split: {by: tile}", "3:9", "'interleave' or 'none', got 'tile'", "unit that is held out"),
     ("bands: {select: 3}", "3:9", "bands.select: Input should be a valid tuple, got 3", "1-based number or name"),
     ("bands: {select: [1.5]}", "3:18", "bands.select.0: Input should be a valid integer", "1-based number or name"),
     ("bands: {method: zscore}", "3:9", "'dtype' or 'none', got 'zscore'", "affine scaling"),
