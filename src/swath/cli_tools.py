@@ -216,7 +216,7 @@ def _show_points(r: dict[str, Any]) -> str:
     split = ", ".join(f"{n} {s}" for s, n in r["splits"].items())
     files = [f"{r['count']} points ({split}): {r['points']}"] if r["points"] else []
     files += [f"statistics: {r['statistics']}"] if "statistics" in r else []
-    return "\n".join(filter(None, [table(rows, ["class", *keys]), *r["notes"], counts("events", r["events"]), *files]))
+    return "\n".join(filter(None, [table(rows, ["class", *keys]) if rows else "", *r["notes"], counts("events", r["events"]), *files]))
 
 
 def _show_fetch(r: dict[str, Any]) -> str:
@@ -239,10 +239,10 @@ TOOLS: dict[str, Verb] = {
                                                     pattern=a.pattern, allow_missing=a.allow_missing,
                                                     overwrite=a.overwrite), _show_import),
     "chip": Verb("a folder of georeferenced windows of rasters", "swath chip images --size 512 --out chips", _chip_args,
-                 lambda a, o: plain("chip", o)(a.images, out=a.out, size=a.size, stride=a.stride, edge=a.edge,
+                 lambda a, o: call("chip")(a.images, *o, out=a.out, size=a.size, stride=a.stride, edge=a.edge,
                                                 pattern=a.pattern, expect=a.expect, overwrite=a.overwrite), _show_chip),
     "mosaic": Verb("one raster of many that lie side by side", "swath mosaic chips --out whole.tif", _mosaic_args,
-                   lambda a, o: plain("mosaic", o)(a.inputs, out=a.out, on_overlap=a.on_overlap, overwrite=a.overwrite),
+                   lambda a, o: call("mosaic")(a.inputs, *o, out=a.out, on_overlap=a.on_overlap, overwrite=a.overwrite),
                    _show_mosaic),
     "mask": Verb("a class raster of every image, its labels burnt on its grid",
                  "swath mask images --labels roofs.gpkg --config roofs.yaml --out masks", _mask_args,

@@ -266,21 +266,38 @@ class SampleSpec(Spec):
     class_min: dict[str, Fraction] = setting({}, "least share per class name", "no class is required")
     class_mode: Literal["all", "any"] = setting("all", "must all class floors be met, or any", "as geo-deep-learning")
     max_nodata: Fraction = setting(0.99, "largest share of pixels without data", "a sample needs some image")
+    limit: dict[Literal["trn", "val", "tst"], Count] = setting(
+        {}, "most samples per split, a random subset: `{trn: 100}`", "all that the filters keep"
+    )
     points: str | None = setting(
         None, "vector file of points that samples are cut around, relative to the config", "samples lie on a grid"
     )
     reject_nodata: Literal["any", "all"] | Fraction = setting(
         "all", "nodata pixels that refuse a patch around a point: any, all, or more than a share", "a patch needs some image"
     )
-    limit: dict[Literal["trn", "val", "tst"], Count] = setting(
-        {}, "most samples per split, a random subset: `{trn: 100}`", "all that the filters keep"
-    )
 
-    def refusal(self, area: int, missing: int) -> str | None:
+    def refusal(self, missing: int, area: int) -> str | None:
         """Why a patch of `area` pixels around a point, `missing` of them without data, is refused, or None."""
         rule = self.reject_nodata
         refused = missing > 0 if rule == "any" else missing == area if rule == "all" else missing > rule * area
         return "nodata in the patch" if refused else None
+
+
+class CoordConvSpec(CoordinatesSpec):
+    """Coordinate channels for the network (CoordConv)."""
+
+    where: Literal["input", "all"] = setting(
+        "input", "input: planes of the scene beside the bands; all: every convolution sees its own coordinates",
+        "planes of the scene keep maps exact at tile borders",
+    )  # fmt: skip
+    noise: float = setting(0.0, "standard deviation of a jitter while training (where: all)", "none", ge=0)
+
+    @model_validator(mode="after")
+    def _noise_inside(self) -> CoordConvSpec:
+        """Refuses a jitter of input planes: a scene's coordinates are what they are."""
+        if self.noise and self.where == "input":
+            raise ValueError("noise needs where: all")
+        return self
 
 
 class ModelSpec(Spec):
@@ -297,12 +314,18 @@ class ModelSpec(Spec):
     head: Literal["multiclass", "binary"] = setting(
         "multiclass", "one score per class, or one sigmoid", "any class count"
     )
+    adapter: str | None = setting(
+        None, "filters of bands beyond three in pretrained weights (smp-*): repeat, mean or copy:BAND", "smp's own rule"
+    )
+    coordconv: CoordConvSpec | None = setting(None, "coordinate channels", "none: place tells nothing")
     options: dict[str, Any] = setting({}, "further options of a user's own model", "none")
 
     def given(self) -> dict[str, Any]:
         """The options that were set, for the builder."""
-        named = ("depth", "width", "norm", "dropout", "up", "encoder", "pretrained")
-        return {k: v for k in named if (v := getattr(self, k)) is not None} | dict(self.options)
+        named = ("depth", "width", "norm", "dropout", "up", "encoder", "pretrained", "adapter")
+        inside = self.coordconv.model_dump(exclude={"where"}) if self.coordconv and self.coordconv.where == "all" else None
+        found = {k: v for k in named if (v := getattr(self, k)) is not None} | dict(self.options)
+        return found | ({"coordconv": inside} if inside else {})
 
 
 class AugmentSpec(Spec):
@@ -461,6 +484,14 @@ class Config(Spec):
         return {
             k: v for k, v in value.items() if v is not None or k not in cls.model_fields or k in ("scenes", "classes")
         }
+
+    def inputs(self) -> dict[str, SourceSpec]:
+        """The sources of the model input: `sources`, and the planes of `model.coordconv` with `where: input` last."""
+        spec = self.model.coordconv
+        if spec is None or spec.where != "input":
+            return dict(self.sources)
+        kept = {k: getattr(spec, k) for k in CoordinatesSpec.model_fields}
+        return {**self.sources, "coordconv": SourceSpec(coordinates=CoordinatesSpec(**kept))}
 
     def legend(self) -> Legend:
         """The class table as core's Legend; class 0 is background unless the config names it."""

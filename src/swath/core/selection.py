@@ -155,9 +155,9 @@ def patch_sums(plane: NDArray[Any], side: int, rows: NDArray[np.int64], cols: ND
 def balanced(histograms: NDArray[np.int64], seed_share: float = 0.25, most: int | None = None) -> NDArray[np.int64]:
     """Sorted numbers of the candidates whose classes together are close to balanced; `histograms` (n, C) are pixels.
 
-    A spatially regular share of the candidates (every k-th in their order) is the seed. Then, one by one, the candidate
-    least aligned with the histogram so far (smallest cosine; the first of equal ones) is added, as long as the cosine
-    between the histogram and a uniform one grows, and up to `most`. Candidates without a labelled pixel are left out.
+    A spatially regular share of the candidates (every k-th in their order) is the seed. Then, one by one, of those that
+    bring the histogram closer to an even one (larger cosine) the one least aligned with it (smallest cosine; the first of
+    equal ones) is added, until there is none, and up to `most`. Candidates without a labelled pixel are left out.
     """
     if not 0 < seed_share <= 1:
         raise ConfigError("points-seed", "seed-share", "lies outside of 0..1", "such as 0.25")
@@ -170,13 +170,15 @@ def balanced(histograms: NDArray[np.int64], seed_share: float = 0.25, most: int 
     free = np.ones(len(usable), bool)
     free[periodic_ranks(len(usable), min(max(1, round(seed_share * len(usable))), most or len(usable)))] = False
     have = counts[~free].sum(0)
+    sizes = counts.sum(1)
     while free.any() and (most is None or len(usable) - free.sum() < most):
-        aligned = np.where(free, counts @ have / lengths, np.inf)
-        best = int(np.argmin(aligned))
-        more = have + counts[best]
-        if more.sum() / np.linalg.norm(more) <= have.sum() / np.linalg.norm(have):
+        along = counts @ have
+        even = (have.sum() + sizes) / np.sqrt(have @ have + 2 * along + lengths**2)  # cosine to an even one, but for a factor
+        better = free & (even > (1 + 1e-12) * have.sum() / np.linalg.norm(have))
+        if not better.any():
             break
-        free[best], have = False, more
+        best = int(np.argmin(np.where(better, along / lengths, np.inf)))
+        free[best], have = False, have + counts[best]
     return usable[~free]
 
 

@@ -21,7 +21,6 @@ FINDINGS: dict[str, str] = {
     "file-missing": "a file does not exist",
     "inputs-none": "an input stands for no file",
     "points-refused": "sample points whose patch lies off the image or on nodata",
-    "points-no-class": "sample points without a class",
     "points-placed": "how many sample points the scenes hold",
     "labels-points": "points that stand for labels of single pixels",
     "stac-assets-absent": "assets of a STAC item that are not beside it",

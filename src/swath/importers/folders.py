@@ -45,7 +45,9 @@ def add_pairs(
 ) -> None:
     """Adds the pairs of two folders as scenes, and a row to the report; what has no partner is missing."""
     found, problems = paired(images, masks, pairing)
-    problems += size_faults(found)
+    faults = size_faults(found)
+    found = [pair for pair in found if pair not in faults]
+    problems += faults.values()
     if not found and not problems:
         problems = [f"{folder} holds no rasters" for folder in (images, masks) if not rasters(folder)]
     draft.missing += problems

@@ -10,6 +10,7 @@ from swath.core.legend import palette
 from swath.disk.formats import hdf5
 from swath.importers.gdl_keys import GDL
 from swath.importers.gdl_lists import add_colormap, add_scenes, classes_of_vectors, is_colormap, read_colormap
+from swath.importers.gdl_sources import has_sources
 from swath.importers.places import expected, located
 from swath.importers.report import Draft, Rule, Table, fill, leaves, whole
 from swath.importers.samples import take_samples
@@ -53,8 +54,23 @@ def import_csv(draft: Draft, out: Path, *, overwrite: bool) -> None:
 def _from_keys(draft: Draft, document: dict[Any, Any], where: Any) -> None:
     draft.old = dict(leaves(document, GDL))
     _classes(draft)
+    _inputs(draft)
     fill(draft, {**GDL, **_FILES}, where)
     _always(draft)
+
+
+def _inputs(draft: Draft) -> None:
+    """The list of scenes, which metadata planes look into, and the place of the image before all other sources."""
+    path = _list(draft)
+    if path is not None:
+        add_scenes(draft, path, quiet=True)
+    if has_sources(draft):
+        draft.config["sources"] = {"image": {}}
+
+
+def _list(draft: Draft) -> Path | None:
+    value = draft.old.get("sample.prep_csv_file")
+    return located(value, draft) or located(str(value).replace(".data/", "data/", 1), draft) if value else None
 
 
 def _classes(draft: Draft) -> None:
@@ -82,11 +98,9 @@ def _classes(draft: Draft) -> None:
 
 
 def _scenes(value: Any, draft: Draft) -> str:
-    path = located(value, draft) or located(str(value).replace(".data/", "data/", 1), draft)
-    if path is None:
+    if not draft.scenes:
         expected(value, draft)
         return f"{value} is not there: list your scenes in scenes.csv"
-    add_scenes(draft, path, quiet=True)
     draft.tell("scenes")
     splits = [str(row.get("split")) for row in draft.scenes]
     return f"{len(splits)} rows: " + ", ".join(f"{splits.count(s)} {s}" for s in dict.fromkeys(splits))

@@ -5,21 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 from swath.importers.gdl_names import loss, model, optimiser, pretrained
-from swath.importers.later import GDL_LATER, image_bands
+from swath.importers.gdl_sources import SOURCES, has_sources, image_bands
+from swath.importers.later import GDL_LATER
 from swath.importers.report import Draft, Rule, Table, dropped, flag, kept, number, reading, several, share, whole
 
 
 def bands(value: Any, draft: Draft) -> str:
-    count = draft.old.get("global.number_of_bands")
-    order = list(range(1, image_bands(whole(count), draft.old) + 1)) if count is not None else [1, 2, 3]
+    count = image_bands(draft)
+    order = list(range(1, count + 1)) if count is not None else [1, 2, 3]
     swap = draft.old.get("global.BGR_to_RGB")
-    if swap is not None and flag(swap):
-        if len(order) < 3:
-            raise ValueError("BGR_to_RGB needs three bands or more")
+    swapped = swap is not None and flag(swap)
+    if swapped and len(order) < 3:
+        raise ValueError("BGR_to_RGB needs three bands or more")
+    if swapped:
         order[:3] = [3, 2, 1]
-    if count is not None or order[0] == 3:
+    note = "bands in model order, counted from 1" + ("; the first three swapped by BGR_to_RGB" if swapped else "")
+    if has_sources(draft):
+        draft.set("sources.image", {"bands": order})
+        return f"{note}; {len(order)} of them are the image's"
+    if count is not None or swapped:
         draft.set("bands.select", order)
-    return "bands in model order, counted from 1" + ("; the first three swapped by BGR_to_RGB" if order[0] == 3 else "")
+    return note
 
 
 def scale(value: Any, draft: Draft) -> str:
@@ -215,7 +221,7 @@ def _names(draft: Draft) -> dict[int, str]:
 
 
 _NORMAL = Rule("bands.method", "fitted on the training pixels (standard), kept in the model", normalization)
-_BAND_ORDER = Rule("bands.select", "bands in model order; BGR_to_RGB swaps the first three", bands)
+_BAND_ORDER = Rule("bands.select, sources.image", "bands in model order; BGR_to_RGB swaps the first three", bands)
 _SCHEDULE = Rule("train.schedule", "name: step; `every` as a fraction of the epochs", schedule)
 _ROTATE = Rule("augment.rotate", "largest rotation in degrees", rotation)
 _DROPOUT = Rule("model.dropout", "dropout_prob decides; `dropout` was never read", dropout)
@@ -282,5 +288,6 @@ GDL: Table = {
     "inference.overlap": Rule(None, "the margin is the network's own", inference_overlap),
     "inference.heatmaps": Rule("predict.save", "probabilities of every class", heatmaps),
     "visualization.colormap_file": Rule("classes", "names and colours, by value and not by rank"),
+    **SOURCES,
     **GDL_LATER,
 }  # fmt: skip

@@ -17,7 +17,7 @@ from swath.importers.report import Draft
 COLUMNS = ("image", "meta", "gpkg", "attribute", "split")
 NOTES = {
     "image": ("image", "either slash; relative to --root, or to a folder above the list"),
-    "meta": ("metadata", "kept as a column of the manifest; not yet in Swath: metadata planes"),
+    "meta": ("metadata", "kept as a column of the manifest: `sources` with `metadata` read numbers of it"),
     "gpkg": ("labels", "polygons, reprojected to the image where needed"),
     "attribute": ("field", "without `properties/`"),
     "split": (

@@ -67,7 +67,7 @@ def _scenes(draft: Draft, out: Path, pairing: Pairing, *, overwrite: bool) -> No
     """The pairs of build_lmdb's folders where they are named or found, else the samples of train's databases."""
     named = [draft.old.get(f"build_lmdb.{kind}_folder") for kind in ("image", "mask")]
     images, masks = (
-        located(v or default, draft) for v, default in zip(named, ("../data/images", "../data/masks"), strict=True)
+        located(v or default, draft) for v, default in zip(named, ("data/images", "data/masks"), strict=True)
     )
     database = located(draft.old.get("train.train_database", "no database"), draft)
     if images and masks:
@@ -79,15 +79,17 @@ def _scenes(draft: Draft, out: Path, pairing: Pairing, *, overwrite: bool) -> No
     for key in ("build_lmdb.image_folder", "build_lmdb.mask_folder", "train.train_database"):
         if draft.old.get(key) and not draft.scenes:
             expected(draft.old[key], draft)
+    if not draft.scenes:
+        draft.add("(scenes)", None, "no images and masks were found: list them in scenes.csv")
     _classes(draft)
 
 
 def _classes(draft: Draft) -> None:
     count = draft.old.get("train.number_classes")
-    if count is None:
-        if draft.scenes:
-            add_classes(draft)
+    if count is None and draft.scenes:
+        add_classes(draft)
         return
+    count = 2 if count is None else count
     if not str(count).isdecimal() or not 2 <= int(count) <= 1000:
         raise ConfigError(
             "import-value", draft.source, f"--number_classes: {count!r} is out of range", "write 2 or more"

@@ -73,17 +73,18 @@ def _keyed(files: Iterable[Path], pairing: Pairing, problems: list[str]) -> dict
     return found
 
 
-def size_faults(pairs: Sequence[tuple[Path, Path]]) -> list[str]:
-    """Every pair that cannot be read or differs in size."""
-    faults = []
+def size_faults(pairs: Sequence[tuple[Path, Path]]) -> dict[tuple[Path, Path], str]:
+    """Every pair that cannot be read or differs in size, with the reason."""
+    faults: dict[tuple[Path, Path], str] = {}
     for image, mask in pairs:
         try:
             mine, theirs = raster_info(image).grid, raster_info(mask).grid
         except DataError as e:
-            faults.append(f"{e.where} {e.message}")
+            faults[image, mask] = f"{e.where} {e.message}"
             continue
         if mine.shape != theirs.shape:
-            faults.append(f"{mask} is {theirs.width} x {theirs.height} pixels, its image {mine.width} x {mine.height}")
+            sizes = f"{theirs.width} x {theirs.height} pixels, its image {mine.width} x {mine.height}"
+            faults[image, mask] = f"{mask} is {sizes}"
     return faults
 
 
@@ -113,5 +114,5 @@ def class_table(values: Sequence[int], names: Callable[[int], str] = "class {}".
     if len(ids) > _MOST_CLASSES or any(v < 0 or v > 65534 for v in ids):
         raise ConfigError("classes-unclear", "masks", f"hold {len(ids)} values from {min(ids)} to {max(ids)}",
                           "these are no class ids: write `classes` with thresholds as `source` by hand")  # fmt: skip
-    colours = palette(len(ids) + 1)
+    colours = palette(max(len(ids), 1) + 1)
     return {v: {"name": names(v), "color": colours[n]} for n, v in enumerate(ids or [1], 1)}

@@ -6,7 +6,7 @@ from pathlib import Path, PureWindowsPath
 
 from swath.importers.report import Draft
 
-_ABOVE = 4  # folders above the source that may have been the working directory
+_ABOVE = 3  # the folder of the source and two above it may have been the working directory
 
 
 def located(text: object, draft: Draft, near: Path | None = None) -> Path | None:

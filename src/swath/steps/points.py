@@ -59,9 +59,7 @@ def points(
                 "events": events.as_dict(), "seconds": round(time.monotonic() - started, 3), **result}  # fmt: skip
     notes: list[str] = []
     if on_grid:
-        found, candidates = grid_points(sources, draw)
-        notes.append(f"{candidates} grid positions hold a valid patch of {draw.patch} pixels")
-        available = Counter(i for f in found for i in f.ids[f.known].tolist())
+        found, available, notes = grid_points(sources, draw)
     else:
         wanted = allotted(available, draw.strategy, number=draw.number, each=draw.each)  # type: ignore[arg-type]
         notes += _lowered(draw, available, wanted, names)

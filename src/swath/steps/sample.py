@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -153,11 +154,13 @@ def write_footprints(index: NDArray[Any], card: dict[str, Any], part: Path) -> N
         if "point" in (index.dtype.names or ()):
             columns["point"] = np.array([int(r["point"]) for r in rows], np.int64)
             columns["label"] = np.array([names[r["label"]] if r["label"] >= 0 else None for r in rows], object)
-        write(
-            str(part), geometry=np.array([shapely.to_wkb(b) for b in boxes], object), field_data=list(columns.values()),
-            fields=list(columns), crs=crs, geometry_type="Polygon", driver="GPKG",
-            layer="samples" if n == 0 else f"samples_{n + 1}", append=n > 0,
-        )  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="'crs' was not provided")  # scenes without a place have none
+            write(
+                str(part), geometry=np.array([shapely.to_wkb(b) for b in boxes], object), field_data=list(columns.values()),
+                fields=list(columns), crs=crs, geometry_type="Polygon", driver="GPKG",
+                layer="samples" if n == 0 else f"samples_{n + 1}", append=n > 0,
+            )  # fmt: skip
     forget_clock(part)
 
 

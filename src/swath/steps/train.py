@@ -158,7 +158,7 @@ def _session(project: Project, run: Path) -> Session:
 
 def _card(project: Project, net: torch.nn.Module, task: Task) -> dict[str, Any]:
     """The parts of the bundle's card that training does not change."""
-    sources = project.config.sources
+    sources = project.config.inputs()
     return {
         "name": project.path.stem,
         "model": model_card(project.config.model, net, len(task.bands)),
