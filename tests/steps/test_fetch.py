@@ -7,6 +7,9 @@ import fcntl
 import hashlib
 import json
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -111,6 +114,28 @@ def test_a_broken_copy_is_gone_on_with(web: Web, pictures: Path, tmp_path: Path,
     assert web.sent("/b.tif") == 1_000_000 + len(BYTES) - have
     assert second["bytes"] == len(BYTES) - have
     assert sorted(p.name for p in out.iterdir()) == ["a.tif", "b.tif", "fetch.json"]
+
+
+def test_a_killed_copy_is_gone_on_with(web: Web, pictures: Path, tmp_path: Path) -> None:
+    out, url = tmp_path / "out", f"{web.url}/b.tif"
+    web.hang_after["/b.tif"] = 2_000_000
+    process = subprocess.Popen([sys.executable, "-m", "swath", "fetch", url, "--out", str(out)], stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while not any(p.stat().st_size >= 1_000_000 for p in out.glob(".b.tif.*.part")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        process.kill()
+        process.wait()
+    web.hang_after.clear()
+    assert [p.name for p in out.iterdir() if not p.name.startswith(".")] == []
+    have = next(out.glob(".b.tif.*.part")).stat().st_size
+    result = swath.fetch(url, out=out)
+    assert (result["ok"], result["bytes"]) == (True, len(BYTES) - have)
+    assert (out / "b.tif").read_bytes() == BYTES
+    assert sorted(p.name for p in out.iterdir()) == ["b.tif", "fetch.json"]
 
 
 def test_a_break_within_one_call_is_tried_again(web: Web, pictures: Path, tmp_path: Path) -> None:
@@ -339,8 +364,6 @@ def test_two_processes_do_not_copy_the_same_file(web: Web, pictures: Path, tmp_p
 
 
 def test_s3_without_boto3_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
     monkeypatch.setitem(sys.modules, "boto3", None)
     with pytest.raises(ResourceError, match=r"swath\[s3\]") as e:
         swath.fetch("s3://bucket/a.tif", listing=True)

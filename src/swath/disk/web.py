@@ -44,7 +44,8 @@ def head(url: str, where: str) -> Head | None:
     """What the server says of a file; None where it has none. Raises DataError where it does not say."""
     try:
         with _asked(url, where, "HEAD") as reply:
-            return _head(reply.headers, where)
+            if reply.headers.get("Content-Length") is not None:
+                return _head(reply.headers, where)
     except _Status as e:
         if e.status not in _NO_HEAD:
             _refuse(e, where)
