@@ -7,7 +7,20 @@ from typing import Any
 from swath.importers.gdl_names import loss, model, optimiser, pretrained
 from swath.importers.gdl_sources import SOURCES, has_sources, image_bands
 from swath.importers.later import GDL_LATER
-from swath.importers.report import Draft, Rule, Table, dropped, flag, kept, number, reading, several, share, whole
+from swath.importers.report import (
+    Draft,
+    Rule,
+    Table,
+    command,
+    dropped,
+    flag,
+    kept,
+    number,
+    reading,
+    several,
+    share,
+    whole,
+)
 
 
 def bands(value: Any, draft: Draft) -> str:
@@ -201,6 +214,22 @@ def validation(value: Any, draft: Draft) -> str | None:
     return None
 
 
+def stratified(value: Any, draft: Draft) -> None:
+    draft.set("split.stratify", number(value) > 0)
+
+
+def limit(split: str) -> Rule:
+    """The rule of the number of samples of a split."""
+
+    def take(value: Any, draft: Draft) -> None:
+        limits = draft.config.get("sample", {}).get("limit", {})
+        draft.set("sample.limit", {**limits, split: whole(value)})
+
+    return Rule(
+        "sample.limit", "a random subset by seed; there the first ones, and too large a number stopped it", take
+    )
+
+
 def target_ids(value: Any, draft: Draft) -> str:
     draft.tell("classes")
     return "label values in the order of class ids, as `source` of each class; the old renumbering could merge two"
@@ -243,13 +272,14 @@ GDL: Table = {
     "global.BGR_to_RGB": _BAND_ORDER,
     "global.scale_data": Rule("bands.method", "dtype: the data type's range, as the source did", scale),
     "global.debug_mode": dropped("`--debug` shows tracebacks; geometries are always checked"),
-    "global.modalities": dropped("any number of bands enters every network"),
     "global.preprocessing_path": dropped("dropped: only built default paths"),
+    "data_analysis.create_csv": command("swath analyze", "its table is made anew where it must be"),
+    "data_analysis.optimal_parameters_search": command("swath analyze", "the same search, with a suggestion; --search lists all"),
     "data_analysis.sampling_method.min_annotated_percent": analysed("min_annotated_percent"),
     "data_analysis.sampling_method.class_proportion": analysed("class_proportion"),
     "sample.prep_csv_file": Rule("scenes", "the manifest scenes.csv beside the config"),
     "sample.val_percent": Rule("split.val", "spatial blocks, so that no neighbour of a training tile validates", validation),
-    "sample.use_stratification": dropped("blocks are always chosen so that class shares are close"),
+    "sample.use_stratification": Rule("split.stratify", "class shares close to those of all; the default here", stratified),
     "sample.overlap": kept("sample.overlap", share, "percent there, a fraction here"),
     "sample.sampling_method.min_annotated_percent": _MIN_ANNOTATED,
     "sample.min_annotated_percent": _MIN_ANNOTATED,
@@ -258,6 +288,9 @@ GDL: Table = {
     "sample.target_ids": Rule("classes", "`source` of each class", target_ids),
     "training.pretrained": Rule("model.pretrained", "imagenet, for networks that had it", pretrained),
     "training.batch_size": kept("train.batch_size", whole, "the last, smaller batch is not dropped"),
+    "training.num_trn_samples": limit("trn"),
+    "training.num_val_samples": limit("val"),
+    "training.num_tst_samples": limit("tst"),
     "training.eval_batch_size": dropped("validation counts each pixel once, whatever the batch"),
     "training.num_epochs": Rule("train.epochs, train.evaluations", "0: `swath evaluate`", epochs),
     "training.target_size": kept("train.crop", whole, "side of the random crop in training only"),
