@@ -150,7 +150,9 @@ def test_analysis_is_a_command(folder: Path) -> None:
 
 def test_both_readings_stand_in_the_report(folder: Path) -> None:
     found = take(
-        folder, global_={"scale_data": [0, 1], "max_used_ram": 2000}, sample={"mask_reference": True},
+        folder, global_={"scale_data": [0, 1], "max_used_ram": 2000},
+        sample={"mask_reference": True, "sampling_method": {"class_proportion": {"1": 2.5}}},
+        training={"dropout": False, "dropout_prob": 0.3, "augmentation": {"random_radiom_trim_range": [0.1, 2.0]}},
         inference={"smooth_prediction": True, "overlap": 2, "chunk_size": 512},
     )  # fmt: skip
     assert found.config.bands.method == "dtype"
@@ -158,8 +160,10 @@ def test_both_readings_stand_in_the_report(folder: Path) -> None:
     assert found.config.predict.blend == "spline"
     assert found.config.predict.tile == 512
     for key in ("global.scale_data", "global.max_used_ram", "sample.mask_reference", "inference.smooth_prediction",
-                "inference.overlap", "inference.chunk_size"):  # fmt: skip
+                "inference.overlap", "inference.chunk_size", "training.dropout", "training.dropout_prob",
+                "sample.sampling_method.class_proportion", "training.augmentation.random_radiom_trim_range"):  # fmt: skip
         assert all(word in found.note(key) for word in ("the text says", "the source", "taken:")), key
+    assert "always trims 0.9 %" in found.note("training.augmentation.random_radiom_trim_range")
     assert "taken: 2000 MB" in found.note("global.max_used_ram")
     assert "taken: 15 percent" in take(folder, global_={"max_used_ram": 15}).note("global.max_used_ram")
 
@@ -413,6 +417,7 @@ def test_a_folder_of_samples(name: str, tmp_path: Path) -> None:
     with rasterio.open(swath_scenes(result)[0].image) as source:
         assert (source.count, source.shape) == (3, (32, 32))
     assert swath.check(result["config"])["ok"]
+    assert "taken: any name" in found.note("(folder)")
 
 
 def test_a_folder_that_would_run_code(tmp_path: Path) -> None:

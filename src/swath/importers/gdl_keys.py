@@ -100,7 +100,10 @@ def class_proportion(value: Any, draft: Draft) -> str | None:
     draft.set("sample.class_min", {names[k]: v for k, v in floors.items() if k in names and v})
     draft.set("sample.class_mode", "all")
     left = f"; no class {', '.join(map(str, unknown))}: left out" if unknown else ""
-    return f"least share per class name, all of them{left}; the text allows fractions, the source did not: they count"
+    note = reading(
+        value, "whole numbers or fractions", "takes whole numbers only", "fractions count, all classes must be met"
+    )
+    return f"{note}{left}"
 
 
 def analysed(key: str) -> Rule:
@@ -134,10 +137,10 @@ def dropout(value: Any, draft: Draft) -> str:
     mine = str(draft.old.get("global.model_name")).lower() in ("unet", "unetsmall", "checkpointed_unet")
     if prob and mine:
         draft.set("model.dropout", prob)
-    told = f"dropout_prob wins: {prob:g}"
-    if prob and not mine:
-        told = "this network never had dropout"
-    return f"{told}; the text says that `dropout` switches it, the source never read `dropout`"
+    chosen = (
+        f"the source, dropout_prob wins: {prob:g}" if mine or not prob else "neither: this network never had dropout"
+    )
+    return reading(value, "`dropout` switches it", "reads dropout_prob alone", chosen)
 
 
 def rotation(value: Any, draft: Draft) -> str:
@@ -235,6 +238,14 @@ def target_ids(value: Any, draft: Draft) -> str:
     return "label values in the order of class ids, as `source` of each class; the old renumbering could merge two"
 
 
+def trim(value: Any, draft: Draft) -> str:
+    ends = [number(v) for v in several(value)]
+    fixed = round((max(ends) - min(ends)) / 2, 1) if len(ends) > 1 else ends[0]
+    return reading(value, "a random percentile is trimmed", f"does so in training, of a histogram without its counts, and "
+                   f"always trims {fixed:g} % afterwards", "neither: not yet in Swath; see augment.contrast, and "
+                   "bands.method=percentile for values that stay away from the ends")  # fmt: skip
+
+
 def geom_scale(value: Any, draft: Draft) -> None:
     draft.set("augment.scale", round(max(abs(number(v) - 1) for v in several(value)), 6))
 
@@ -310,7 +321,7 @@ GDL: Table = {
     "training.augmentation.rotate_limit": _ROTATE,
     "training.augmentation.rotate_prob": _ROTATE,
     "training.augmentation.hflip_prob": kept("augment.hflip", number, "probability"),
-    "training.augmentation.random_radiom_trim_range": dropped("not yet in Swath: percentile stretch; see augment.contrast"),
+    "training.augmentation.random_radiom_trim_range": Rule(None, "not yet in Swath: percentile stretch; see augment.contrast", trim),
     "training.augmentation.brightness_contrast_range": dropped("never worked there; see augment.brightness, augment.contrast"),
     "training.augmentation.noise": dropped("in raw values there; augment.noise is in scaled units: set it by hand"),
     "training.augmentation.geom_scale_range": Rule("augment.scale", "largest relative change; was broken there", geom_scale),

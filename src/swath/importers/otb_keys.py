@@ -198,7 +198,7 @@ OTB: Table = {
     "PatchesSelection.grid.psize": Rule("sample.tile", "side of a sample", patch),
     "PatchesSelection.grid.offsetx": option("offset", "row and column"),
     "PatchesSelection.grid.offsety": option("offset", "row and column"),
-    "PatchesSelection.strategy": Rule("swath points --split, split.by, split.buffer", "chessboard, interleave or none; of blocks, with a buffer", strategy),
+    "PatchesSelection.strategy": Rule("swath points --split, split.by, split.buffer", "of blocks, with a buffer", strategy),
     "PatchesSelection.strategy.split.random": option("order", "interleave or random"),
     "PatchesSelection.strategy.split.trainprop": part("train"),
     "PatchesSelection.strategy.split.validprop": part("valid"),
