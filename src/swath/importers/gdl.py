@@ -12,7 +12,7 @@ from swath.importers.gdl_keys import GDL
 from swath.importers.gdl_lists import add_colormap, add_scenes, classes_of_vectors, is_colormap, read_colormap
 from swath.importers.gdl_sources import has_sources
 from swath.importers.places import expected, located
-from swath.importers.report import Draft, Rule, Table, fill, leaves, whole
+from swath.importers.report import Draft, Rule, Table, fill, leaves, reading, whole
 from swath.importers.samples import take_samples
 from swath.yamltext import load_yaml
 
@@ -161,4 +161,7 @@ def _from_samples(draft: Draft, out: Path, *, overwrite: bool) -> None:
         fill(draft, {k: (Rule(None, "the samples stand in for the list") if k in lists else r) for k, r in table.items()},
              lambda key: f"{draft.source} params {key}")  # fmt: skip
         _always(draft)
+    draft.add("(folder)", draft.source.name,
+              reading(draft.source.name, "named after size, overlap, least annotated share and bands, with a time where it exists",
+                      "adds the name of the mlflow experiment, and moves the old folder", "any name: its files count"))  # fmt: skip
     take_samples(draft, draft.source, out, kind="hdf5", overwrite=overwrite)

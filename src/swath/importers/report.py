@@ -117,6 +117,11 @@ def dropped(note: str) -> Rule:
     return Rule(None, note)
 
 
+def command(option: str, note: str) -> Rule:
+    """The rule of a setting that is a command, or an option of one."""
+    return Rule(option, note, lambda value, draft: draft.tell(option))
+
+
 def fill(draft: Draft, table: Table, where: Callable[[str], str], plain: Callable[[str], str] = str) -> None:
     """Adds one row for every key in `draft.old`; `plain` gives the key under which the table has it.
 
