@@ -254,7 +254,7 @@ def split(manifest: PathLike, *, out: PathLike, trn: float = 0.8, val: float = 0
 def points(*things: PathLike, out: PathLike | None = None, labels: PathLike | None = None, field: str | None = None,
            nodata: float | None = None, mask: PathLike | None = None, strategy: str = "smallest",
            number: float | None = None, counts: Mapping[int, int] | None = None, sampler: str = "periodic",
-           jitter: float = 0.0, patch: int = 16, step: int | None = None, offset: tuple[int, int] = (0, 0),
+           jitter: float = 0.0, patch: int | None = None, step: int | None = None, offset: tuple[int, int] = (0, 0),
            seed_share: float = 0.25, split: str | None = None, order: str = "interleave",
            shares: Sequence[float] = (50, 25, 25), seed: int = 0, statistics: PathLike | None = None,
            overrides: Sequence[str] = (), overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
@@ -274,7 +274,7 @@ def points(*things: PathLike, out: PathLike | None = None, labels: PathLike | No
     if is_config:
         if any(given is not None for given in (labels, field, nodata, mask)):
             raise ConfigError("points-config", "points", "a config has its own labels and nodata", "leave them out")
-        project = load_project(things[0], overrides)
+        project = load_project(things[0], [*overrides, "sample.points=null"])  # drawn from labels, not from points
         sources, events = project_sources(project), project.events
     else:
         if overrides:

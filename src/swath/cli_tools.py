@@ -98,7 +98,7 @@ def _points_args(p: argparse.ArgumentParser) -> None:
     p.add_argument("--sampler", default="periodic", choices=("periodic", "random"),
                    help="evenly spread candidates, or random ones (default: periodic)")  # fmt: skip
     p.add_argument("--jitter", type=float, default=0.0, help="randomness of periodic points, 0 to 1 (default: 0)")
-    p.add_argument("--patch", type=int, default=16, help="side of a grid's patches in pixels (default: 16)")
+    p.add_argument("--patch", type=int, help="side of patches in pixels that must lie inside the image (grid: 16 unless told)")
     p.add_argument("--step", type=int, help="pixels between grid points, side of a chessboard's squares (default: patch)")
     p.add_argument("--offset", type=int, nargs=2, default=(0, 0), metavar=("Y", "X"), help="first row and column of the grid")
     p.add_argument("--seed-share", type=float, default=0.25, help="regular share of balanced points (default: 0.25)")

@@ -108,21 +108,51 @@ def test_metadata_planes_are_sources(text: str, folder: Path) -> None:
     assert [f for f in swath.check(found.result["config"], overrides=["split.buffer=4"])["findings"] if f["level"] == "error"] == []
 
 
-def test_coordinate_channels_are_a_source(folder: Path) -> None:
+def test_coordinate_channels(folder: Path) -> None:
     wish = {"coordconv_convert": True, "coordvonc_scale": 0.4, "coordconv_radius_channel": True, "coordconv_noise": 0.1}
     found = take(folder, global_=wish)
-    given = found.config.sources["coordinates"].coordinates
-    assert (given.scale, given.radius, given.centered) == (0.4, True, True)
-    assert found.rows["global.coordvonc_scale"]["became"] == "sources.coordinates"
-    assert found.rows["global.coordconv_noise"]["became"] is None
+    given = found.config.model.coordconv
+    assert given is not None
+    assert (given.where, given.scale, given.radius, given.centered, given.noise) == ("all", 0.4, True, True, 0.1)
+    assert found.rows["global.coordvonc_scale"]["became"] == "model.coordconv"
     off = take(folder, global_={"coordconv_convert": False, "coordvonc_scale": 0.4})
-    assert off.config.sources == {}
+    assert off.config.model.coordconv is None
     assert "coordconv_convert is off" in off.note("global.coordvonc_scale")
+
+
+def test_a_bucket_is_read_in_place(folder: Path) -> None:
+    found = take(folder, global_={"bucket_name": "imagery"})
+    lines = Path(found.result["manifest"]).read_text().splitlines()
+    assert lines[1] == "s3://imagery/north.tif,s3://imagery/north.gpkg,class,trn"
+    assert found.config.runtime.remote is True
+    assert found.rows["global.bucket_name"]["became"] == "runtime.remote, scenes"
+    assert take(folder).config.runtime.remote is False
+
+
+def test_the_fourth_band_begins_as_green(folder: Path) -> None:
+    wish = {"modalities": "RGBN", "model_name": "deeplabv3_resnet101", "number_of_bands": 4}
+    assert take(folder, global_={**wish, "concatenate_depth": "baseline"}).config.model.adapter == "copy:2"
+    late = take(folder, global_={**wish, "concatenate_depth": "layer3"})
+    assert late.config.model.adapter is None
+    assert "not yet in Swath" in late.note("global.concatenate_depth")
+
+
+def test_limits_and_stratification(folder: Path) -> None:
+    found = take(folder, sample={"use_stratification": 2}, training={"num_trn_samples": 10, "num_tst_samples": 4})
+    assert found.config.sample.limit == {"trn": 10, "tst": 4}
+    assert found.config.split.stratify is True
+
+
+def test_analysis_is_a_command(folder: Path) -> None:
+    found = take(folder, data_analysis={"create_csv": True, "optimal_parameters_search": True})
+    assert found.rows["data_analysis.optimal_parameters_search"]["became"] == "swath analyze"
 
 
 def test_both_readings_stand_in_the_report(folder: Path) -> None:
     found = take(
-        folder, global_={"scale_data": [0, 1], "max_used_ram": 2000}, sample={"mask_reference": True},
+        folder, global_={"scale_data": [0, 1], "max_used_ram": 2000},
+        sample={"mask_reference": True, "sampling_method": {"class_proportion": {"1": 2.5}}},
+        training={"dropout": False, "dropout_prob": 0.3, "augmentation": {"random_radiom_trim_range": [0.1, 2.0]}},
         inference={"smooth_prediction": True, "overlap": 2, "chunk_size": 512},
     )  # fmt: skip
     assert found.config.bands.method == "dtype"
@@ -130,8 +160,10 @@ def test_both_readings_stand_in_the_report(folder: Path) -> None:
     assert found.config.predict.blend == "spline"
     assert found.config.predict.tile == 512
     for key in ("global.scale_data", "global.max_used_ram", "sample.mask_reference", "inference.smooth_prediction",
-                "inference.overlap", "inference.chunk_size"):  # fmt: skip
+                "inference.overlap", "inference.chunk_size", "training.dropout", "training.dropout_prob",
+                "sample.sampling_method.class_proportion", "training.augmentation.random_radiom_trim_range"):  # fmt: skip
         assert all(word in found.note(key) for word in ("the text says", "the source", "taken:")), key
+    assert "always trims 0.9 %" in found.note("training.augmentation.random_radiom_trim_range")
     assert "taken: 2000 MB" in found.note("global.max_used_ram")
     assert "taken: 15 percent" in take(folder, global_={"max_used_ram": 15}).note("global.max_used_ram")
 
@@ -385,6 +417,7 @@ def test_a_folder_of_samples(name: str, tmp_path: Path) -> None:
     with rasterio.open(swath_scenes(result)[0].image) as source:
         assert (source.count, source.shape) == (3, (32, 32))
     assert swath.check(result["config"])["ok"]
+    assert "taken: any name" in found.note("(folder)")
 
 
 def test_a_folder_that_would_run_code(tmp_path: Path) -> None:

@@ -39,13 +39,14 @@ def old(tmp_path: Path, bucket: Bucket) -> Path:
 def test_rows_become_addresses_that_are_read(old: Path, bucket: Bucket, tmp_path: Path) -> None:
     result = swath.import_("gdl", old, out=tmp_path / "new")
     row = next(r for r in result["report"] if r["key"] == "global.bucket_name")
-    assert row["became"] == "runtime.remote"
+    assert row["became"] == "runtime.remote, scenes"
     assert load_config(result["config"]).runtime.remote
     rows = Path(result["manifest"]).read_text().splitlines()
     assert rows[1:] == [
         f"s3://{bucket.name}/town/{n}.tif,s3://{bucket.name}/town/{n}.gpkg,class,{s}" for n, s in (("north", "trn"), ("west", "tst"))
     ]
-    assert all(c.endswith("runtime.remote=true") for c in result["commands"] if c.startswith("swath predict"))
+    images = " ".join(f"s3://{bucket.name}/town/{n}.tif" for n in ("north", "west"))
+    assert f"swath predict MODEL {images} --out maps runtime.remote=true" in result["commands"]
     project = load_project(result["config"])
     assert [i.grid.shape for i in project.infos] == [(96, 96), (96, 96)]
     assert swath.check(result["config"])["ok"]

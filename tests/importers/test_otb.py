@@ -123,7 +123,7 @@ def test_a_label_raster_and_a_grid(tmp_path: Path) -> None:
     config = load_config(swath.import_("otb", town / "a.sh", out=tmp_path / "new")["config"])
     assert config.legend().ids == (0, 7)
     assert (config.sample.tile, config.sample.overlap) == (16, 4)
-    assert (config.split.by, config.split.val, config.split.tst) == ("block", 0.2, 0.2)
+    assert (config.split.by, config.split.val, config.split.tst) == ("interleave", 0.2, 0.2)
     assert config.bands.nodata_value == -1
 
 

@@ -62,7 +62,7 @@ def test_a_label_image_keeps_its_ids(classes: tuple[Path, NDArray[Any]], tmp_pat
     assert Counter(found["class"].tolist()) == {2: 1000, 5: 1000}
     assert result["classes"]["5"] == {"id": 5, "available": counts[5], "points": 1000, "rate": 1000 / counts[5],
                                       "trn": 1000, "val": 0, "tst": 0}  # fmt: skip
-    assert result["events"] == {"pixel without data, class or split": 300}
+    assert result["events"] == {"pixel that is no candidate": 300}
     rows, cols = pixels(found["xy"])
     assert np.allclose(rows % 1, 0.5)
     assert np.allclose(cols % 1, 0.5)
@@ -98,6 +98,24 @@ def test_memory_does_not_change_the_points(
     monkeypatch.setattr(candidates, "_STRIP_VALUES", 100)
     swath.points(classes[0], out=tmp_path / "b.gpkg", strategy=strategy, sampler=sampler, **more)
     assert (tmp_path / "a.gpkg").read_bytes() == (tmp_path / "b.gpkg").read_bytes()
+
+
+def test_patches_of_label_points_fit_inside(classes: tuple[Path, NDArray[Any]], tmp_path: Path) -> None:
+    result = swath.points(classes[0], out=tmp_path / "p.gpkg", strategy="all", patch=9)
+    rows, cols = pixels(table(tmp_path / "p.gpkg")["xy"])
+    inside = classes[1][4:-4, 4:-4]
+    assert result["count"] == (inside != 255).sum()
+    assert (rows.min(), rows.max(), cols.min(), cols.max()) == (4.5, 95.5, 4.5, 95.5)
+
+
+def test_scenes_without_labels_give_no_point(own_town: Path) -> None:
+    manifest = own_town.parent / "scenes.csv"
+    manifest.write_text(manifest.read_text().replace("west.tif,west.gpkg,tst", "west.tif,,"))
+    own_town.write_text(own_town.read_text().replace("sample: {", "sample: {points: p.gpkg, "))  # not made yet
+    result = swath.points(own_town, out=own_town.parent / "p.gpkg", strategy="constant", number=50)
+    assert result["events"]["scene without labels"] == 1
+    assert set(table(own_town.parent / "p.gpkg")["scene"]) == {"north", "south"}
+    assert sum(swath.sample(own_town, "sample.tile=16")["samples"].values()) > 50
 
 
 def test_the_seed_decides(classes: tuple[Path, NDArray[Any]], tmp_path: Path) -> None:

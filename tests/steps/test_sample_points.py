@@ -319,7 +319,7 @@ def test_points_of_the_verb_are_known_by_their_columns(scene: Path) -> None:
     write_image(scene.parent / "labels.tif", truth[None], CORNER)
     (scene.parent / "scenes.csv").write_text("image,labels\nimage.tif,labels.tif\nother.tif,labels.tif\n")
     scene.write_text(CONFIG.replace("1: roof, 3: {name: water, source: [7, lake]}", "1: {name: roof, source: [7]}, 7: {name: water, source: [1]}"))
-    made = swath.points(scene, out=scene.parent / "points.gpkg", strategy="constant", number=20, overrides=["sample.points=null"])
+    made = swath.points(scene, out=scene.parent / "points.gpkg", strategy="constant", number=20)
     assert made["count"] == 60
     swath.sample(scene)
     store, index = rows(scene)

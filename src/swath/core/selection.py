@@ -34,7 +34,7 @@ class Draw:
     sampler: Literal["periodic", "random"] = "periodic"
     jitter: float = 0.0
     seed: int = 0
-    patch: int = 16
+    patch: int | None = None
     step: int | None = None
     offset: tuple[int, int] = (0, 0)
     seed_share: float = 0.25
@@ -43,14 +43,19 @@ class Draw:
     shares: tuple[float, ...] = (50, 25, 25)
 
     def __post_init__(self) -> None:
-        if self.patch < 1 or self.spacing < 1 or min(self.offset) < 0 or not 0 <= self.jitter <= 1 or self.seed < 0:
+        if self.side < 1 or self.spacing < 1 or min(self.offset) < 0 or not 0 <= self.jitter <= 1 or self.seed < 0:
             raise ConfigError("points-size", "points", "patch and step are 1 or more, offsets and seed 0 or more, jitter "
                               "0..1", "correct the number")  # fmt: skip
 
     @property
+    def side(self) -> int:
+        """The side of a grid's patches."""
+        return 16 if self.patch is None else self.patch
+
+    @property
     def spacing(self) -> int:
         """Pixels from grid point to grid point, and the side of a chessboard's squares."""
-        return self.patch if self.step is None else self.step
+        return self.side if self.step is None else self.step
 
 
 def allotted(
@@ -131,6 +136,12 @@ def random_ranks(available: int, wanted: int, rng: np.random.Generator) -> NDArr
 def patch_window(row: int, col: int, side: int) -> Window:
     """The patch of a pixel: it lies at index side // 2 of both axes, for even sides too."""
     return Window(row - side // 2, col - side // 2, side, side)
+
+
+def patch_room(length: int, side: int) -> NDArray[np.bool_]:
+    """True (length,) for the pixels of an axis whose patch lies inside."""
+    first = np.arange(length) - side // 2
+    return (first >= 0) & (first + side <= length)
 
 
 def pixel_of(rows: NDArray[np.float64], cols: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

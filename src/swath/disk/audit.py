@@ -25,6 +25,8 @@ FINDINGS: dict[str, str] = {
     "labels-points": "points that stand for labels of single pixels",
     "stac-assets-absent": "assets of a STAC item that are not beside it",
     "raster-unreadable": "a file cannot be opened as a raster",
+    "vrt-refused": "a VRT holds more than plain rasters side by side",
+    "vrt-source": "a source of a VRT is missing or not allowed",
     "raster-corrupt": "a block of a raster cannot be read",
     "raster-truncated": "blocks of a raster lie beyond the end of its file",
     "raster-empty": "a raster has no bands",

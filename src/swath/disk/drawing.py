@@ -53,14 +53,14 @@ def counted(sources: Sequence[Source], draw: Draw, events: Events) -> list[Strip
     with Progress("count", sum(s.grid.height * s.grid.width for s in sources), "pixels") as bar:
         for n, source in enumerate(sources):
             for window in source.strips():
-                ids, known = source.candidates(window, regions=draw.split == "regions")
+                ids, known = source.candidates(window, draw)
                 counts = value_counts(ids[known])
                 found.append((n, window, counts))
                 seen |= set(counts)
                 if len(seen) > MOST_VALUES:
                     raise DataError("label-image", source.name, f"holds more than {MOST_VALUES} values: it is no class raster",
                                     "name the labels by --labels, or draw a grid: --strategy grid")  # fmt: skip
-                events.count("pixel without data, class or split", window.area - sum(counts.values()))
+                events.count("pixel that is no candidate", window.area - sum(counts.values()))
                 bar.advance(window.area)
     return found
 
@@ -76,7 +76,7 @@ def taken(
     for n, window, counts in strips:
         bounds = {i: np.searchsorted(ranks[i], [seen[i], seen[i] + c]) for i, c in counts.items()}
         if any(high > low for low, high in bounds.values()):
-            ids, known = sources[n].candidates(window, regions=draw.split == "regions")
+            ids, known = sources[n].candidates(window, draw)
             for i, (low, high) in bounds.items():
                 if high > low:
                     flat = np.flatnonzero((ids == i) & known)[ranks[i][low:high] - seen[i]]
@@ -111,7 +111,7 @@ def grid_points(sources: Sequence[Source], draw: Draw) -> tuple[list[Pixels], Co
         histograms.append(histogram)
     count = sum(len(f.rows) for f in found)
     available = Counter(i for f in found for i in f.ids[f.known].tolist())
-    notes = [f"{count} grid positions hold a valid patch of {draw.patch} pixels"]
+    notes = [f"{count} grid positions hold a valid patch of {draw.side} pixels"]
     if draw.strategy == "balanced" and count:
         classes, table = _table(found, histograms)
         keep = np.zeros(count, bool)
@@ -125,7 +125,7 @@ def grid_points(sources: Sequence[Source], draw: Draw) -> tuple[list[Pixels], Co
 
 def _grid_of(source: Source, draw: Draw) -> tuple[Pixels, dict[int, NDArray[np.int64]]]:
     """The valid grid points of a source, and their pixels per class id where the points are to be balanced."""
-    side, grid = draw.patch, source.grid
+    side, grid = draw.side, source.grid
     firsts = grid_firsts(grid.height, side, draw.spacing, draw.offset[0])
     cols = grid_firsts(grid.width, side, draw.spacing, draw.offset[1])
     parts, pixels = [], []

@@ -43,14 +43,19 @@ class Ground:
     def __init__(self, project: Project) -> None:
         self.grids: tuple[Grid, ...] = tuple(i.grid for i in project.infos)
         self.sources: tuple[Image, ...] = tuple(s.image for s in project.scenes)
+        self.forms = tuple((i.grid.shape, i.count, i.dtype) for i in project.infos)
         self.images: tuple[Path, ...] = tuple(s.image.resolve() for s in project.scenes)
         self.areas: tuple[Path | None, ...] = tuple(s.aoi for s in project.scenes)
         self._areas: dict[int, Any] = {}
 
     @cached_property
     def stamps(self) -> tuple[str, ...]:
-        """A short hash of the content of every image."""
-        known = {image: image_stamp(image) for image in dict.fromkeys(self.sources)}
+        """What images of the same content have in common: a hash where another image has the same size and type."""
+        images: dict[Any, set[Image]] = {}
+        for form, image in zip(self.forms, self.sources, strict=True):
+            images.setdefault(form, set()).add(image)
+        several = {image for alike in images.values() if len(alike) > 1 for image in alike}
+        known = {image: image_stamp(image) if image in several else str(image) for image in dict.fromkeys(self.sources)}
         return tuple(known[image] for image in self.sources)
 
     def meetings(self, regions: Sequence[Sequence[Region]]) -> list[Meeting]:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from threading import local
 from typing import Any
@@ -25,6 +26,7 @@ from swath.core.grid import Grid
 from swath.core.windows import Window
 from swath.disk.remote import Remote, location, redacted
 from swath.disk.virtual import open_virtual
+from swath.disk.vrt_guard import GDAL_TYPES, PlainVrt, Source, plain_vrt
 
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
@@ -32,7 +34,8 @@ DRIVERS = (
     "GTiff", "COG", "JP2OpenJPEG", "PNG", "JPEG", "HFA", "ENVI", "EHdr", "AAIGrid", "BMP", "GIF", "WEBP", "ERS",
     "RST", "SAGA", "SRTMHGT", "USGSDEM", "NITF", "PCIDSK", "ILWIS", "GSAG", "GSBG", "GS7BG", "KRO", "PNM", "RMF",
 )  # fmt: skip
-SUFFIXES = {".tif", ".tiff", ".jp2", ".png", ".jpg", ".jpeg", ".img", ".bmp", ".gif", ".webp", ".asc", ".dem", ".hgt"}
+SUFFIXES = {".tif", ".tiff", ".jp2", ".png", ".jpg", ".jpeg", ".img", ".bmp", ".gif", ".webp", ".asc", ".dem", ".hgt",
+            ".vrt"}  # fmt: skip
 MAX_PIXELS, MAX_BANDS, MAX_BLOCK_BYTES = 10**12, 512, 128_000_000
 
 
@@ -193,7 +196,31 @@ def _dataset(path: Path) -> Any:
     """An open dataset, tried with the allowed drivers only, whatever the file's name says."""
     if isinstance(path, Remote):
         return open_virtual(path, lambda name: DatasetReader(name, driver=list(DRIVERS)))
+    if path.suffix.lower() == ".vrt":
+        return DatasetReader(guarded_vrt(path).text, driver=["VRT"])
     return DatasetReader(str(path.absolute()), driver=list(DRIVERS))
+
+
+def guarded_vrt(path: Path) -> PlainVrt:
+    """The plain form of a VRT whose sources are allowed. Raises DataError (`vrt-refused`, `vrt-source`)."""
+    beside = path.with_name(f"{path.name}.msk")
+    if beside.exists():
+        raise DataError("vrt-refused", path, f"has its mask in {beside.name}, which is not read",
+                        "write its pixels out: gdal_translate IN.vrt OUT.tif")  # fmt: skip
+    return plain_vrt(path, _look)
+
+
+def _look(path: Path) -> Source:
+    state = path.stat()
+    return _source(path, (state.st_ino, state.st_size, state.st_mtime_ns))
+
+
+@lru_cache(100_000)
+def _source(path: Path, state: tuple[int, ...]) -> Source:  # `state`: a file that changed is looked at anew
+    source = open_dataset(path)
+    with source:
+        kinds = tuple(GDAL_TYPES[t] for t in source.dtypes)
+        return Source(source.width, source.height, kinds, tuple(source.block_shapes[0]))
 
 
 def _within_limits(path: Path, source: Any) -> None:
@@ -235,5 +262,5 @@ def _info(path: Path, source: Any) -> RasterInfo:
 
 
 def _short(error: Exception, path: Path) -> str:
-    text = redacted(" ".join(str(error).split()), path).replace(str(path), path.name)
+    text = redacted(" ".join(str(error).split()), path).replace(str(path), path.name).partition("<VRTDataset")[0]
     return text[:160]

@@ -12,7 +12,7 @@ from swath.importers.gdl_keys import GDL
 from swath.importers.gdl_lists import add_colormap, add_scenes, classes_of_vectors, is_colormap, read_colormap
 from swath.importers.gdl_sources import has_sources
 from swath.importers.places import expected, located
-from swath.importers.report import Draft, Rule, Table, fill, leaves, whole
+from swath.importers.report import Draft, Rule, Table, fill, leaves, reading, whole
 from swath.importers.samples import take_samples
 from swath.yamltext import load_yaml
 
@@ -53,7 +53,6 @@ def import_csv(draft: Draft, out: Path, *, overwrite: bool) -> None:
 
 def _from_keys(draft: Draft, document: dict[Any, Any], where: Any) -> None:
     draft.old = dict(leaves(document, GDL))
-    draft.bucket = str(draft.old.get("global.bucket_name") or "") or None
     _classes(draft)
     _inputs(draft)
     fill(draft, {**GDL, **_FILES}, where)
@@ -123,23 +122,17 @@ def _inference(value: Any, draft: Draft) -> str:
     if path is None or path.suffix.lower() != ".csv":
         draft.commands.append(f"swath predict MODEL {value} --out maps")
         return "a folder or list of images: named when predicting"
-    other = Draft(path, draft.root, draft.bucket)
+    other = Draft(path, draft.root, draft.old)
     add_scenes(other, path, quiet=True)
     images = " ".join(str(row["image"]) for row in other.scenes)
-    far = " runtime.remote=true" if draft.bucket else ""
+    far = " runtime.remote=true" if draft.old.get("global.bucket_name") else ""
     draft.commands.append(f"swath predict MODEL {images} --out maps{far}")
     return f"{len(other.scenes)} images of every split, as the source did (the text: those of tst); see `commands`"
-
-
-def _bucket(value: Any, draft: Draft) -> str:
-    draft.set("runtime.remote", True)
-    return f"the files of the lists are s3://{value}/...; credentials come from the environment, runs stay on this machine"
 
 
 _FILES: Table = {
     "sample.prep_csv_file": Rule("scenes", "", _scenes),
     "visualization.colormap_file": Rule("classes", "", _colormap),
-    "global.bucket_name": Rule("runtime.remote", "", _bucket),
     "inference.img_dir_or_csv_file": Rule("swath predict", "", _inference),
 }
 
@@ -169,4 +162,7 @@ def _from_samples(draft: Draft, out: Path, *, overwrite: bool) -> None:
         fill(draft, {k: (Rule(None, "the samples stand in for the list") if k in lists else r) for k, r in table.items()},
              lambda key: f"{draft.source} params {key}")  # fmt: skip
         _always(draft)
+    draft.add("(folder)", draft.source.name,
+              reading(draft.source.name, "named after size, overlap, least annotated share and bands, with a time where it exists",
+                      "adds the name of the mlflow experiment, and moves the old folder", "any name: its files count"))  # fmt: skip
     take_samples(draft, draft.source, out, kind="hdf5", overwrite=overwrite)

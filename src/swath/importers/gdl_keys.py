@@ -7,7 +7,20 @@ from typing import Any
 from swath.importers.gdl_names import loss, model, optimiser, pretrained
 from swath.importers.gdl_sources import SOURCES, has_sources, image_bands
 from swath.importers.later import GDL_LATER
-from swath.importers.report import Draft, Rule, Table, dropped, flag, kept, number, reading, several, share, whole
+from swath.importers.report import (
+    Draft,
+    Rule,
+    Table,
+    command,
+    dropped,
+    flag,
+    kept,
+    number,
+    reading,
+    several,
+    share,
+    whole,
+)
 
 
 def bands(value: Any, draft: Draft) -> str:
@@ -87,7 +100,10 @@ def class_proportion(value: Any, draft: Draft) -> str | None:
     draft.set("sample.class_min", {names[k]: v for k, v in floors.items() if k in names and v})
     draft.set("sample.class_mode", "all")
     left = f"; no class {', '.join(map(str, unknown))}: left out" if unknown else ""
-    return f"least share per class name, all of them{left}; the text allows fractions, the source did not: they count"
+    note = reading(
+        value, "whole numbers or fractions", "takes whole numbers only", "fractions count, all classes must be met"
+    )
+    return f"{note}{left}"
 
 
 def analysed(key: str) -> Rule:
@@ -121,10 +137,10 @@ def dropout(value: Any, draft: Draft) -> str:
     mine = str(draft.old.get("global.model_name")).lower() in ("unet", "unetsmall", "checkpointed_unet")
     if prob and mine:
         draft.set("model.dropout", prob)
-    told = f"dropout_prob wins: {prob:g}"
-    if prob and not mine:
-        told = "this network never had dropout"
-    return f"{told}; the text says that `dropout` switches it, the source never read `dropout`"
+    chosen = (
+        f"the source, dropout_prob wins: {prob:g}" if mine or not prob else "neither: this network never had dropout"
+    )
+    return reading(value, "`dropout` switches it", "reads dropout_prob alone", chosen)
 
 
 def rotation(value: Any, draft: Draft) -> str:
@@ -201,9 +217,33 @@ def validation(value: Any, draft: Draft) -> str | None:
     return None
 
 
+def stratified(value: Any, draft: Draft) -> None:
+    draft.set("split.stratify", number(value) > 0)
+
+
+def limit(split: str) -> Rule:
+    """The rule of the number of samples of a split."""
+
+    def take(value: Any, draft: Draft) -> None:
+        limits = draft.config.get("sample", {}).get("limit", {})
+        draft.set("sample.limit", {**limits, split: whole(value)})
+
+    return Rule(
+        "sample.limit", "a random subset by seed; there the first ones, and too large a number stopped it", take
+    )
+
+
 def target_ids(value: Any, draft: Draft) -> str:
     draft.tell("classes")
     return "label values in the order of class ids, as `source` of each class; the old renumbering could merge two"
+
+
+def trim(value: Any, draft: Draft) -> str:
+    ends = [number(v) for v in several(value)]
+    fixed = round((max(ends) - min(ends)) / 2, 1) if len(ends) > 1 else ends[0]
+    return reading(value, "a random percentile is trimmed", f"does so in training, of a histogram without its counts, and "
+                   f"always trims {fixed:g} % afterwards", "neither: not yet in Swath; see augment.contrast, and "
+                   "bands.method=percentile for values that stay away from the ends")  # fmt: skip
 
 
 def geom_scale(value: Any, draft: Draft) -> None:
@@ -243,14 +283,14 @@ GDL: Table = {
     "global.BGR_to_RGB": _BAND_ORDER,
     "global.scale_data": Rule("bands.method", "dtype: the data type's range, as the source did", scale),
     "global.debug_mode": dropped("`--debug` shows tracebacks; geometries are always checked"),
-    "global.modalities": dropped("any number of bands enters every network"),
     "global.preprocessing_path": dropped("dropped: only built default paths"),
+    "data_analysis.create_csv": command("swath analyze", "its table is made anew where it must be"),
+    "data_analysis.optimal_parameters_search": command("swath analyze", "the same search, with a suggestion; --search lists all"),
     "data_analysis.sampling_method.min_annotated_percent": analysed("min_annotated_percent"),
     "data_analysis.sampling_method.class_proportion": analysed("class_proportion"),
     "sample.prep_csv_file": Rule("scenes", "the manifest scenes.csv beside the config"),
-    "global.bucket_name": Rule("runtime.remote", "the files of the lists become s3://BUCKET/...: see remote files"),
     "sample.val_percent": Rule("split.val", "spatial blocks, so that no neighbour of a training tile validates", validation),
-    "sample.use_stratification": dropped("blocks are always chosen so that class shares are close"),
+    "sample.use_stratification": Rule("split.stratify", "class shares close to those of all; the default here", stratified),
     "sample.overlap": kept("sample.overlap", share, "percent there, a fraction here"),
     "sample.sampling_method.min_annotated_percent": _MIN_ANNOTATED,
     "sample.min_annotated_percent": _MIN_ANNOTATED,
@@ -259,6 +299,9 @@ GDL: Table = {
     "sample.target_ids": Rule("classes", "`source` of each class", target_ids),
     "training.pretrained": Rule("model.pretrained", "imagenet, for networks that had it", pretrained),
     "training.batch_size": kept("train.batch_size", whole, "the last, smaller batch is not dropped"),
+    "training.num_trn_samples": limit("trn"),
+    "training.num_val_samples": limit("val"),
+    "training.num_tst_samples": limit("tst"),
     "training.eval_batch_size": dropped("validation counts each pixel once, whatever the batch"),
     "training.num_epochs": Rule("train.epochs, train.evaluations", "0: `swath evaluate`", epochs),
     "training.target_size": kept("train.crop", whole, "side of the random crop in training only"),
@@ -278,7 +321,7 @@ GDL: Table = {
     "training.augmentation.rotate_limit": _ROTATE,
     "training.augmentation.rotate_prob": _ROTATE,
     "training.augmentation.hflip_prob": kept("augment.hflip", number, "probability"),
-    "training.augmentation.random_radiom_trim_range": dropped("not yet in Swath: percentile stretch; see augment.contrast"),
+    "training.augmentation.random_radiom_trim_range": Rule(None, "not yet in Swath: percentile stretch; see augment.contrast", trim),
     "training.augmentation.brightness_contrast_range": dropped("never worked there; see augment.brightness, augment.contrast"),
     "training.augmentation.noise": dropped("in raw values there; augment.noise is in scaled units: set it by hand"),
     "training.augmentation.geom_scale_range": Rule("augment.scale", "largest relative change; was broken there", geom_scale),

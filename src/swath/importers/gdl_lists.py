@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from swath.core.errors import DataError
 from swath.core.legend import palette
 from swath.disk.vector import read_features
-from swath.importers.places import listed
+from swath.importers.places import expected
 from swath.importers.report import Draft
 
 COLUMNS = ("image", "meta", "gpkg", "attribute", "split")
@@ -46,11 +46,11 @@ def add_scenes(draft: Draft, path: Path, *, quiet: bool = False) -> None:
             raise DataError(
                 "import-list", where, f"unknown split '{row['split']}'", f"write one of {', '.join(_SPLITS)}"
             )
-        scene: dict[str, Any] = {"image": listed(row["image"], draft, path), "split": split}
+        scene: dict[str, Any] = {"image": _place(row["image"], draft, path), "split": split}
         if row["meta"]:
-            scene["metadata"] = listed(row["meta"], draft, path)
+            scene["metadata"] = _place(row["meta"], draft, path)
         if row["gpkg"]:
-            scene["labels"] = listed(row["gpkg"], draft, path)
+            scene["labels"] = _place(row["gpkg"], draft, path)
             scene["field"] = row["attribute"].removeprefix("properties/")
         draft.scenes.append(scene)
     if not draft.scenes:
@@ -110,6 +110,14 @@ def add_colormap(draft: Draft, path: Path, only: set[int] | None = None) -> None
             taken = {c["name"] for k, c in draft.classes.items() if isinstance(k, int) and k != value}
             unique = name if name and name not in (*taken, "background") else f"{name or 'class'} {value}"
             draft.classes[value] = {**draft.classes.get(value, {}), "name": unique, "color": colour}
+
+
+def _place(text: str, draft: Draft, path: Path) -> Path | str:
+    """The file of a cell, or its address in the bucket that the config names."""
+    bucket = draft.old.get("global.bucket_name")
+    if not bucket:
+        return expected(text, draft, path)
+    return f"s3://{bucket}/{PureWindowsPath(text).as_posix().removeprefix('./').lstrip('/')}"
 
 
 def _rows(path: Path) -> list[tuple[int, list[str]]]:

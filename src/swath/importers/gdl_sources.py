@@ -1,4 +1,4 @@
-"""What geo-deep-learning feeds its network beside the image: vector bands, metadata planes, coordinate channels."""
+"""What geo-deep-learning feeds its network beside the image: vector bands, metadata planes, coordinate channels; buckets."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from swath.core.errors import DataError
 from swath.disk.scenes import Scene
 from swath.disk.sources import scene_metadata
 from swath.importers.places import expected
-from swath.importers.report import Draft, Rule, Table, dropped, flag, number, several, whole
+from swath.importers.report import Draft, Rule, Table, flag, number, several, whole
 
 AUX = "aux_vector"
-PLACE = "coordinates"
 
 
 def image_bands(draft: Draft) -> int | None:
@@ -31,9 +30,8 @@ def image_bands(draft: Draft) -> int | None:
 
 
 def has_sources(draft: Draft) -> bool:
-    """True where the image is not the only input."""
-    wish = draft.old.get("global.coordconv_convert")
-    return bool(_given(draft, "file") or draft.old.get("global.meta_map") or (wish is not None and flag(wish)))
+    """True where the image is not the only source."""
+    return bool(_given(draft, "file") or draft.old.get("global.meta_map"))
 
 
 def aux(value: Any, draft: Draft) -> str | None:
@@ -70,18 +68,43 @@ def planes(value: Any, draft: Draft) -> str:
 
 
 def coordinates(value: Any, draft: Draft) -> str:
-    """Any of the `coordconv_*` keys: all of them make one source."""
-    wish = draft.old.get("global.coordconv_convert")
-    if wish is None or not flag(wish):
+    """Any of the `coordconv_*` keys: all of them make `model.coordconv`."""
+    old = {
+        k.partition("_")[2]: v for k, v in draft.old.items() if k.startswith(("global.coordconv_", "global.coordvonc_"))
+    }
+    if old.get("convert") is None or not flag(old["convert"]):
         return "has no effect: coordconv_convert is off"
-    options: dict[str, Any] = {}
-    for name, old in (("centered", "centered"), ("normalized", "normalized"), ("radius", "radius_channel")):
-        given = draft.old.get(f"global.coordconv_{old}")
-        options |= {name: flag(given)} if given is not None else {}
-    scale = draft.old.get("global.coordvonc_scale", draft.old.get("global.coordconv_scale"))
-    options |= {"scale": number(scale)} if scale is not None else {}
-    draft.set(f"sources.{PLACE}", {"coordinates": options or True})
-    return "enters with the image only, there every convolution had it; the scale acts here, there it was lost"
+    options: dict[str, Any] = {"where": "all"}
+    for name in ("centered", "normalized", "radius_channel"):
+        if old.get(name) is not None:
+            options[name.partition("_")[0]] = flag(old[name])
+    for name in ("scale", "noise"):
+        if old.get(name) is not None:
+            options[name] = number(old[name])
+    draft.set("model.coordconv", options)
+    return (
+        "every convolution has them, as there; `where: input` keeps maps exact. The scale acts here, there it was lost"
+    )
+
+
+def bucket(value: Any, draft: Draft) -> str:
+    """`bucket_name`: the rows of the list are read in place."""
+    draft.set("runtime.remote", True)
+    draft.tell("scenes")
+    return f"rows of the manifest are s3://{value}/...; credentials come from the environment only"
+
+
+def modalities(value: Any, draft: Draft) -> str:
+    """`concatenate_depth` and `modalities`: how a fourth band entered pretrained weights."""
+    depth = str(draft.old.get("global.concatenate_depth") or "baseline")
+    if str(draft.old.get("global.modalities") or "").upper() != "RGBN":
+        return "any number of bands enters every network"
+    if depth != "baseline":
+        return "not yet in Swath: a second encoder joined later; the extra band enters with the others"
+    if str(draft.old.get("global.model_name")).lower() != "deeplabv3_resnet101":
+        return "acted on deeplabv3_resnet101 only"
+    draft.set("model.adapter", "copy:2")
+    return "the filters of the extra band begin as those of green, as there"
 
 
 def _given(draft: Draft, key: str) -> Any:
@@ -91,7 +114,7 @@ def _given(draft: Draft, key: str) -> Any:
 def _metadata_key(key: str, draft: Draft) -> str:
     """The name under which the first scene's metadata have the value of a key such as `properties/eo:gsd`."""
     last, dotted = key.rpartition("/")[2], key.replace("/", ".")
-    file = next((s["metadata"] for s in draft.scenes if isinstance(s.get("metadata"), Path)), None)
+    file = next((s["metadata"] for s in draft.scenes if s.get("metadata")), None)
     if isinstance(file, Path) and file.exists():
         try:
             known = scene_metadata(Scene("first", file, attributes={"metadata": str(file.absolute())}))
@@ -102,13 +125,16 @@ def _metadata_key(key: str, draft: Draft) -> str:
 
 
 _AUX = Rule(f"sources.{AUX}", "one source: `vector`, `field`, `ids`, `encode`, `log`, `scale`", aux)
-_PLACE = Rule(f"sources.{PLACE}", "one source: `coordinates`", coordinates)
+_PLACE = Rule("model.coordconv", "`where: all`, with centered, normalized, scale, radius and noise", coordinates)
+_MODALITIES = Rule("model.adapter", "copy:2, green, where the second encoder was the baseline", modalities)
 
 SOURCES: Table = {
     **{f"global.aux_vector_{key}": _AUX for key in ("file", "attrib", "ids", "dist_maps", "dist_log", "scale")},
     "global.meta_map": Rule("sources", "a source with `metadata` for each", planes),
     **{f"global.{key}": _PLACE for key in
        ("coordconv_convert", "coordvonc_scale", "coordconv_scale", "coordconv_centered", "coordconv_normalized",
-        "coordconv_radius_channel")},
-    "global.coordconv_noise": dropped("not in Swath: noise on coordinates"),
+        "coordconv_radius_channel", "coordconv_noise")},
+    "global.modalities": _MODALITIES,
+    "global.concatenate_depth": _MODALITIES,
+    "global.bucket_name": Rule("runtime.remote, scenes", "rows become `s3://bucket/key`", bucket),
 }  # fmt: skip

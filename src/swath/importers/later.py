@@ -12,8 +12,6 @@ from swath.importers.report import Draft, Rule, Table, dropped
 TRACKING = "not yet in Swath: mlflow; metrics.jsonl, curves.png and evidence.json of the run hold the same figures"
 WEIGHTS = "not yet: weights; train again, or keep the old program for this model"
 PICTURES = "not yet in Swath: pictures on demand; validation.png of the run shows image, label and prediction"
-LIMITS = "not yet in Swath: a limit on the number of samples; all are used"
-ANALYSIS = "not yet in Swath: the search for thresholds; `swath sample` shows the class shares of every split"
 SWEEP = "not yet in Swath: a sweep over settings"
 GPUS = "not yet in Swath: several GPUs; one is used"
 
@@ -35,15 +33,9 @@ GDL_LATER: Table = {
     "global.mlflow_experiment_name": dropped(TRACKING),
     "global.mlflow_run_name": dropped(TRACKING),
     "global.num_gpus": Rule("runtime.device", "0 is the processor, 1 a GPU if there is one", devices),
-    "global.concatenate_depth": dropped("not yet in Swath: a second encoder; the extra band enters with the others"),
     "global.hyperopt_runs": dropped(SWEEP),
     "global.hyperopt_delta": dropped(SWEEP),
-    "data_analysis.create_csv": dropped(ANALYSIS),
-    "data_analysis.optimal_parameters_search": dropped(ANALYSIS),
     "training.state_dict_path": Rule(None, WEIGHTS, weights),
-    "training.num_trn_samples": dropped(LIMITS),
-    "training.num_val_samples": dropped(LIMITS),
-    "training.num_tst_samples": dropped(LIMITS),
     "inference.state_dict_path": Rule(None, WEIGHTS, weights),
     "visualization.vis_batch_range": dropped(PICTURES),
     "visualization.vis_at_checkpoint": dropped(PICTURES),

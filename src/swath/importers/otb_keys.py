@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from swath.importers.later import GPUS, WEIGHTS
-from swath.importers.report import Draft, Rule, Table, dropped, flag, kept, number, reading, several, whole
+from swath.importers.report import Draft, Rule, Table, command, dropped, flag, kept, number, reading, several, whole
 
 DERIVED = "computed from the network: nothing to choose, nothing to contradict"
 ONE_NAME = "not needed: a model has one input and one output"
@@ -72,7 +72,7 @@ def empty(value: Any, draft: Draft) -> str:
 
 def option(name: str, note: str) -> Rule:
     """The rule of a parameter that is an option of `swath points`."""
-    return Rule(f"{SELECTED}{name}", note, lambda value, draft: draft.tell(f"{SELECTED}{name}"))
+    return command(f"{SELECTED}{name}", note)
 
 
 def patch(value: Any, draft: Draft) -> str:
@@ -90,11 +90,12 @@ def step(value: Any, draft: Draft) -> str:
 
 def strategy(value: Any, draft: Draft) -> str:
     draft.tell(f"{SELECTED}split")
-    if str(value) == "all":
-        draft.set("split.val", 0)
-        return "no split: everything trains"
-    draft.set("split.by", "block")
-    return "without points: spatial blocks with a buffer, instead of neighbours in turn"
+    by = {"all": "none", "split": "interleave", "balanced": "chessboard"}.get(str(value), "chessboard")
+    draft.set("split.by", by)
+    side = draft.old.get("PatchesSelection.grid.psize")
+    if by != "none" and side is not None:
+        draft.set("split.buffer", min(32, whole(side) // 4))  # blocks are about as wide as a patch
+    return f"{by}: of blocks of labels instead of points, with a buffer, so that no label is in two splits"
 
 
 def part(name: str) -> Rule:
@@ -197,7 +198,7 @@ OTB: Table = {
     "PatchesSelection.grid.psize": Rule("sample.tile", "side of a sample", patch),
     "PatchesSelection.grid.offsetx": option("offset", "row and column"),
     "PatchesSelection.grid.offsety": option("offset", "row and column"),
-    "PatchesSelection.strategy": Rule("swath points --split, split.by, split.val", "without points: blocks instead of neighbours in turn", strategy),
+    "PatchesSelection.strategy": Rule("swath points --split, split.by, split.buffer", "of blocks, with a buffer", strategy),
     "PatchesSelection.strategy.split.random": option("order", "interleave or random"),
     "PatchesSelection.strategy.split.trainprop": part("train"),
     "PatchesSelection.strategy.split.validprop": part("valid"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from pathlib import Path, PureWindowsPath
 
 from swath.importers.report import Draft
@@ -31,13 +30,6 @@ def expected(text: object, draft: Draft, near: Path | None = None) -> Path:
         if str(found) not in draft.missing:
             draft.missing.append(str(found))
     return found
-
-
-def listed(text: object, draft: Draft, near: Path) -> Path | str:
-    """The file that a list names: where it is or should be, or its address where the old program kept files in a bucket."""
-    if draft.bucket is None:
-        return expected(text, draft, near)
-    return f"s3://{draft.bucket}/{posixpath.normpath(PureWindowsPath(str(text).strip()).as_posix()).lstrip('/')}"
 
 
 def _bases(draft: Draft, near: Path | None) -> list[Path]:

@@ -35,13 +35,12 @@ class Row:
 class Draft:
     """A config under way: `old` holds the flat keys of the document, `config` the sections of Swath's.
 
-    `bucket` is the S3 bucket that the files of its lists lie in. `scenes` are rows of the manifest with absolute paths;
-    `missing` the files that were named and are not there; `commands` what to run now instead of the old commands.
+    `scenes` are rows of the manifest with absolute paths; `missing` the files that were named and are not there;
+    `commands` what to run now instead of the old commands.
     """
 
     source: Path
     root: Path | None = None
-    bucket: str | None = None
     old: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
     scenes: list[dict[str, Any]] = field(default_factory=list)
@@ -116,6 +115,11 @@ def kept(key: str, read: Callable[[Any], Any], note: str) -> Rule:
 def dropped(note: str) -> Rule:
     """The rule of a key without counterpart, with the reason."""
     return Rule(None, note)
+
+
+def command(option: str, note: str) -> Rule:
+    """The rule of a setting that is a command, or an option of one."""
+    return Rule(option, note, lambda value, draft: draft.tell(option))
 
 
 def fill(draft: Draft, table: Table, where: Callable[[str], str], plain: Callable[[str], str] = str) -> None:

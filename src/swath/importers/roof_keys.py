@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from swath.importers.later import WEIGHTS
-from swath.importers.report import Draft, Rule, Table, dropped, flag, kept, number, reading, several, whole
+from swath.importers.report import Draft, Rule, Table, command, dropped, flag, kept, number, reading, several, whole
 
 DERIVED = "derived from the number of samples and the batch size"
 KERAS = "no effect: plumbing of Keras"
@@ -22,15 +22,6 @@ def fixed(wanted: Any, what: str) -> Rule:
         return f"refused: Swath's U-Net has {what} {wanted!r}; imported without it"
 
     return Rule(None, f"{what} {wanted!r} is built in; another value is refused with a note", take)
-
-
-def command(option: str, note: str) -> Rule:
-    """The rule of a step's setting that is an option of a command now."""
-
-    def take(value: Any, draft: Draft) -> None:
-        draft.tell(option)
-
-    return Rule(option, note, take)
 
 
 def checkpoint(value: Any, draft: Draft) -> str:
