@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from swath.core.windows import Window
-from swath.disk.samples import Place, Sample, cut
+from swath.disk.sample import Place, Sample, cut
 from swath.nets.batches import Batches
 
 

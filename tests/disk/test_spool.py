@@ -14,7 +14,7 @@ from swath.core.errors import ResourceError
 from swath.core.splits import Split
 from swath.core.windows import Window
 from swath.disk.recordspool import RecordSpool
-from swath.disk.samples import Place, Sample
+from swath.disk.sample import Place, Sample
 from swath.disk.schema import Schema
 from swath.disk.spool import Spool
 

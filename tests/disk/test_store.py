@@ -11,7 +11,7 @@ import pytest
 
 from swath.core.errors import DataError
 from swath.core.windows import Window
-from swath.disk.samples import Sample
+from swath.disk.sample import Sample
 from swath.disk.schema import Schema
 from swath.disk.store import StoreSamples, broken_records, read_card
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,19 +22,26 @@ from swath.core.legend import Legend
 from swath.core.splits import SPLITS, Block, Region, Split, block_size, block_windows, carve
 from swath.core.statistics import BandStatistics
 from swath.core.windows import Window, grid_windows
-from swath.disk.labels import Labels, open_labels
-from swath.disk.raster import RasterInfo, RasterReader, raster_info
 from swath.disk.scenes import Scene, config_scenes
 from swath.disk.stamp import file_stamp
+from swath.disk.store import fitting_card
+
+if TYPE_CHECKING:  # GDAL is loaded where a scene is opened: training from a store does without
+    from swath.disk.labels import Labels
+    from swath.disk.raster import RasterInfo, RasterReader
 
 Reason = tuple[str, Any, str]
 SAMPLE_SECTIONS = ("bands", "labels", "split", "sample", "classes")  # of the config: what decides the samples
+SCENE_SECTIONS = ("bands", "labels", "split", "sample")  # without a meaning where a store is named
 _FIT_PIXELS = 40_000_000  # pixels per band that the scaling is fitted on; beyond it, evenly spread blocks are read
 
 
 @dataclass
 class Project:
-    """A config with its legend, scenes and the decisions taken from the data; the root of every step on a config."""
+    """A config with its legend, scenes and the decisions taken from the data; the root of every step on a config.
+
+    `card` is that of the store that `train.store` names; then no scene is opened.
+    """
 
     path: Path
     config: Config
@@ -42,6 +49,7 @@ class Project:
     scenes: tuple[Scene, ...]
     reasons: list[Reason] = field(default_factory=list)
     events: Events = field(default_factory=Events)
+    card: dict[str, Any] | None = field(default=None, repr=False)
     _opened: set[int] = field(default_factory=set, repr=False)
 
     @property
@@ -58,6 +66,8 @@ class Project:
     @cached_property
     def infos(self) -> tuple[RasterInfo, ...]:
         """The header of every scene's image."""
+        from swath.disk.raster import raster_info
+
         return tuple(raster_info(s.image) for s in self.scenes)
 
     @cached_property
@@ -71,10 +81,14 @@ class Project:
 
     def reader(self, scene: int) -> RasterReader:
         """The reader of a scene's selected bands."""
+        from swath.disk.raster import RasterReader
+
         return RasterReader.of(self.scenes[scene].image, self.bands)
 
     def labels(self, scene: int) -> Labels:
         """The labels of a scene on its grid; what happens to them is counted at the first opening only."""
+        from swath.disk.labels import open_labels
+
         events = Events() if scene in self._opened else self.events
         self._opened.add(scene)
         mine, grid = self.scenes[scene], self.infos[scene].grid
@@ -84,6 +98,8 @@ class Project:
     @cached_property
     def tile(self) -> int:
         """The side of samples in pixels."""
+        if self.card is not None:
+            return int(self.card["schema"]["side"])
         if self.config.sample.tile != "auto":
             return self.config.sample.tile
         side = int(np.median([min(i.grid.shape) for i in self.infos]))
@@ -128,15 +144,23 @@ class Project:
 
     def settle(self) -> list[Reason]:
         """Every setting that the config left out, with its value and reason; decisions from the data first."""
-        _ = self.tile, self.crop, self.regions, self.bands
+        if self.card is not None:
+            _ = self.crop
+            unused: tuple[str, ...] = SCENE_SECTIONS
+        else:
+            _ = self.tile, self.crop, self.regions, self.bands
+            unused = ()
         decided = {key for key, _, _ in self.reasons}
-        return self.reasons + [r for r in omitted(self.config) if r[0] not in decided]
+        rest = [r for r in omitted(self.config) if r[0] not in decided and r[0].split(".")[0] not in unused]
+        return self.reasons + rest
 
     def _decided(self, key: str, value: Any, because: str) -> None:
         self.reasons.append((key, value, because))
 
     def fingerprint(self, *sections: str) -> str:
         """A hash of config sections and of the inputs (their content and their names relative to the config)."""
+        if self.card is not None:
+            return str(self.card["fingerprint"])
         dumped = self.config.model_dump(mode="json")
         files = [p for s in self.scenes for p in (s.image, s.labels, s.aoi) if p is not None]
         files += [p.with_suffix(".dbf") for p in files if p.suffix.lower() == ".shp" and p.with_suffix(".dbf").exists()]
@@ -150,7 +174,26 @@ def load_project(path: str | Path, overrides: Sequence[str] = ()) -> Project:
     """The project of a config file. Raises ConfigError or DataError; nothing but headers is read yet."""
     path = Path(path)
     config = load_config(path, overrides)
+    if config.scenes is None:
+        raise ConfigError("config-missing-key", path, "the key 'scenes' is missing; `train.store` is enough for `swath train` "
+                          "alone", "add it: a manifest, or rows with image and labels")  # fmt: skip
     return Project(path.absolute(), config, config.legend(), config_scenes(config.scenes, path))
+
+
+def load_training(path: str | Path, overrides: Sequence[str] = ()) -> Project:
+    """The project that is trained: as `load_project`, but with `train.store` the scenes are neither read nor needed.
+
+    Raises ConfigError or DataError, such as for a store that does not fit the config.
+    """
+    path = Path(path)
+    config = load_config(path, overrides)
+    if config.train.store is None:
+        return load_project(path, overrides)
+    legend, spec = config.legend(), config.sample
+    card = fitting_card(
+        path.parent / config.train.store, legend, config.bands.select, None if spec.tile == "auto" else spec.tile
+    )
+    return Project(path.absolute(), config, legend, (), card=card)
 
 
 def select_bands(config: Config, info: RasterInfo, scene: Scene) -> Bands:

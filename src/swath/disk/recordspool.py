@@ -24,7 +24,7 @@ from swath.core.errors import ResourceError
 from swath.core.splits import SPLITS
 from swath.core.windows import Window
 from swath.disk.publish import resources_explained
-from swath.disk.samples import Place, Sample
+from swath.disk.sample import Place, Sample
 from swath.disk.schema import Schema
 
 

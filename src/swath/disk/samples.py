@@ -3,50 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swath.core.bands import Bands
-from swath.core.legend import Legend
 from swath.core.splits import Split, sample_windows
 from swath.core.statistics import BandStatistics
 from swath.core.windows import Window, grid_windows
 from swath.disk.labels import Labels
 from swath.disk.project import Project
 from swath.disk.raster import RasterReader
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Named arrays of a window: raw `image` (C, h, w), class indices `labels` (h, w), `valid` (h, w) bool."""
-
-    image: NDArray[Any]
-    labels: NDArray[Any]
-    valid: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a sample lies: scene number, split, the pixels read and the core whose labels count."""
-
-    scene: int
-    split: Split
-    read: Window
-    core: Window
-
-
-class Samples(Protocol):
-    """Random access to samples: a store, or rasters."""
-
-    places: Sequence[Place]
-    scene_names: Sequence[str]
-
-    def read(self, index: int, part: Window | None = None) -> Sample:
-        """One sample, or a window of it (relative to the sample's first pixel)."""
-        ...
+from swath.disk.sample import Place, Sample, Samples, class_counts, cut
 
 
 def plan_places(project: Project, split: Split) -> list[Place]:
@@ -144,14 +112,6 @@ def refusal(project: Project, place: Place, sample: Sample, counts: NDArray[np.i
     return project.filter.refusal(counts, sample.valid.size, invalid, project.legend.background)
 
 
-def cut(sample: Sample, part: Window | None) -> Sample:
-    """A window of a sample, as views."""
-    if part is None:
-        return sample
-    rows, cols = part.slices()
-    return Sample(sample.image[:, rows, cols], sample.labels[rows, cols], sample.valid[rows, cols])
-
-
 def scene_bands(project: Project, bands: Bands) -> Callable[[int], Bands]:
     """The bands of each scene by number: the same for all, or fitted on each raster as a whole (scope `image`)."""
     fitted: dict[int, Bands] = {}
@@ -173,8 +133,3 @@ def fit_image(reader: RasterReader, bands: Bands) -> Bands:
     for window in grid_windows(height, width, 512, 512, "keep")[:: max(1, round(height * width / 40_000_000))]:
         found = found + BandStatistics.of(*reader.read(window))
     return bands.fitted(found) if found.count else bands
-
-
-def class_counts(labels: NDArray[Any], legend: Legend) -> NDArray[np.int64]:
-    """Labelled pixels per class index, int64 (C,), of an array of indices."""
-    return np.bincount(labels.ravel(), minlength=legend.ignore + 1)[: len(legend)].astype(np.int64)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.disk.samples import Sample
+from swath.disk.sample import Sample
 
 
 @dataclass(frozen=True)

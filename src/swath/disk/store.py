@@ -27,7 +27,7 @@ from swath.core.splits import SPLITS, Split
 from swath.core.windows import Window
 from swath.disk.publish import card_fault, file_sha256, publish, publish_card
 from swath.disk.recordspool import RecordSpool
-from swath.disk.samples import Place, Sample, Samples, cut
+from swath.disk.sample import Place, Sample, Samples, cut
 from swath.disk.schema import Schema
 
 VERSION = 1
@@ -71,6 +71,31 @@ def read_card(directory: Path) -> dict[str, Any]:
     if card.get("swath") != "store" or card.get("version") != VERSION:
         raise DataError("store-version", file, f"is version {card.get('version')}, this Swath reads {VERSION}",
                         "make the store anew: swath sample CONFIG --overwrite")  # fmt: skip
+    return card
+
+
+def fitting_card(
+    directory: Path, legend: Legend, bands: Sequence[int | str] | None, side: int | None
+) -> dict[str, Any]:
+    """The card of a store that was made elsewhere, if it fits: the same classes, and bands and side where they are told.
+
+    Raises DataError (store-missing, store-version, store-unfit).
+    """
+    card = read_card(directory)
+    theirs = Legend.from_dict(card["legend"])
+    names = card["bands"]["names"]
+    fault = None
+    if (theirs.ids, theirs.names) != (legend.ids, legend.names):
+        told, own = (", ".join(f"{i} {n}" for i, n in zip(t.ids, t.names, strict=True)) for t in (theirs, legend))
+        fault = f"holds the classes {told}; the config has {own}"
+    elif bands is not None and len(bands) != len(names):
+        fault = f"holds {len(names)} bands ({', '.join(names)}); bands.select names {len(bands)}"
+    elif bands is not None and any(isinstance(b, str) and b.lower() != n.lower() for b, n in zip(bands, names, strict=True)):
+        fault = f"holds the bands {', '.join(names)}; bands.select names {', '.join(map(str, bands))}"
+    elif side is not None and side != card["schema"]["side"]:
+        fault = f"holds samples of {card['schema']['side']} pixels; sample.tile is {side}"
+    if fault:
+        raise DataError("store-unfit", directory, fault, "correct the config, or name another store in train.store")
     return card
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from swath.core.bands import Bands
 from swath.core.errors import ConfigError
 from swath.core.windows import Window, up
-from swath.disk.samples import Sample, Samples
+from swath.disk.sample import Sample, Samples
 
 
 @dataclass(frozen=True)

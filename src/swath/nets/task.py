@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from swath.core.bands import Bands
 from swath.core.errors import DataError
 from swath.disk.project import SAMPLE_SECTIONS, Project, fit_bands
-from swath.disk.samples import RasterSamples, Samples, scene_bands
+from swath.disk.sample import Samples
 from swath.disk.store import StoreSamples
 
 
@@ -28,8 +28,14 @@ class Task:
 
 
 def project_task(project: Project) -> Task:
-    """The samples of the store, where it was made and is wanted, else of the rasters."""
+    """The samples of the store that the config names, or of the run's own where it was made and is wanted, else of the
+    rasters. Raises DataError (store-missing, store-stale).
+    """
     spec, store = project.config.train, project.store_dir
+    if project.card is not None:
+        assert spec.store is not None
+        named = project.path.parent / spec.store
+        return _store_task(StoreSamples(named, "trn"), StoreSamples(named, "val"))
     made = (store / "card.json").exists()
     if spec.data == "store" and not made:
         raise DataError(
@@ -41,6 +47,12 @@ def project_task(project: Project) -> Task:
             raise DataError("store-stale", store, "was made with another config or other inputs",
                             "make it anew: swath sample CONFIG --overwrite, or set train.data=rasters")  # fmt: skip
         return _store_task(samples, StoreSamples(store, "val"))
+    return _raster_task(project)
+
+
+def _raster_task(project: Project) -> Task:
+    from swath.disk.samples import RasterSamples, scene_bands  # GDAL is loaded only where rasters are read
+
     bands, _ = fit_bands(project)
     memory = project.config.runtime.memory
     train_, val = RasterSamples(project, "trn", memory), RasterSamples(project, "val", memory)
@@ -59,7 +71,8 @@ def _store_task(train_: StoreSamples, val: StoreSamples) -> Task:
 def require_two_classes(project: Project, task: Task) -> None:
     """Nothing, or a DataError: from labels of a single class nothing can be learnt but a blank map."""
     if not task.train.places:
-        raise DataError("samples-none", project.path, "there is no training sample", "lower sample.min_annotated or sample.class_min")
+        fix = "lower sample.min_annotated or sample.class_min" if project.card is None else "name a store with samples of trn"
+        raise DataError("samples-none", project.path, "there is no training sample", fix)
     seen = [name for name, count in zip(project.legend.names, task.pixels, strict=True) if count]
     if len(seen) < 2:
         raise DataError("classes-one", project.path, f"all training labels are {', '.join(seen) or 'ignored'}: there is "

@@ -17,7 +17,8 @@ from swath.disk.geopackage import forget_clock
 from swath.disk.project import SAMPLE_SECTIONS, Project, fit_bands
 from swath.disk.publish import make_directory, sweep
 from swath.disk.recordspool import RecordSpool
-from swath.disk.samples import SceneWindows, class_counts, plan_places, refusal, scene_bands
+from swath.disk.sample import class_counts
+from swath.disk.samples import SceneWindows, plan_places, refusal, scene_bands
 from swath.disk.schema import Schema
 from swath.disk.store import publish_store, read_card
 from swath.progress import Progress

@@ -17,7 +17,7 @@ from swath.core.errors import DataError, ResourceError
 from swath.core.legend import Legend
 from swath.disk.bundle import Bundle, read_bundle, write_bundle
 from swath.disk.pictures import publish_png
-from swath.disk.project import SAMPLE_SECTIONS, Project
+from swath.disk.project import SAMPLE_SECTIONS, SCENE_SECTIONS, Project
 from swath.disk.publish import make_directory, publish_json, publish_text, sweep
 from swath.messages import say, table, warn
 from swath.nets import loop
@@ -104,9 +104,11 @@ def _existing(project: Project, run: Path, *, resume: bool, overwrite: bool) -> 
 def training_config(project: Project) -> dict[str, Any]:
     """The sections of the config that decide what is learnt, as plain values."""
     dumped = project.config.model_dump(mode="json")
-    return {
-        k: dumped[k] for k in ("scenes", "classes", "bands", "labels", "split", "sample", "model", "augment", "train")
-    }
+    sections = ("scenes", "classes", "bands", "labels", "split", "sample", "model", "augment", "train")
+    if project.card is None:
+        return {k: dumped[k] for k in sections}
+    made = {"records": project.fingerprint()}  # the store's name alone does not tell what it holds
+    return {k: dumped[k] for k in sections if k not in (*SCENE_SECTIONS, "scenes")} | {"store": made}
 
 
 def _changed_keys(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
@@ -184,7 +186,8 @@ def _begin(session: Session, threads: int) -> None:
 
     learner.total = loop.planned_steps(spec, batches.per_epoch, measure)
     if not session.task.val.places:
-        raise DataError("split-empty", session.project.path, "there is no validation sample", "raise split.val")
+        raise DataError("split-empty", session.project.path, "there is no validation sample",
+                        "raise split.val" if session.project.card is None else "name a store with samples of val")  # fmt: skip
     session.state = {
         "step": 0, "total": learner.total, "seconds": sum(measured), "threads": threads,
         "best": None, "since_best": 0, "never": [0] * len(session.legend),

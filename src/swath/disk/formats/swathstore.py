@@ -27,7 +27,7 @@ from swath.disk.formats.foreign import Facts, ForeignSample, ForeignSamples, fin
 from swath.disk.geopackage import forget_clock
 from swath.disk.publish import make_directory, require_space, sweep
 from swath.disk.recordspool import RecordSpool
-from swath.disk.samples import Place, Sample, class_counts
+from swath.disk.sample import Place, Sample, class_counts
 from swath.disk.schema import Schema
 from swath.disk.store import StoreSamples, publish_store, read_card
 
