@@ -116,3 +116,15 @@ def test_a_run_with_scenes_learns_from_the_named_store(trained: Path, own_town: 
     assert "train" in result["executed"]
     assert not (own_town.parent / "runs" / "roofs" / "samples.store").exists()
     assert result["scores"]["mean_iou"] is not None
+
+
+def test_a_class_that_no_sample_holds_is_warned_about(own_town: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = swath.train(own_town, "classes.2=lake", "train.sampler=class_presence", "train.steps=2", "train.evaluations=1")
+    assert result["steps"] == 2
+    assert "warning: no training sample holds 'lake': train.sampler=class_presence draws from" in capsys.readouterr().err
+
+
+def test_the_sampler_is_decided_and_told(trained: Path) -> None:
+    rows = json.loads((trained.parent / "runs" / "roofs" / "settings.json").read_text())
+    told = {r["key"]: (r["value"], r["because"]) for r in rows}
+    assert told["train.sampler"] == ("uniform", "every sample once an epoch")

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swath.core.legend import Legend
+from swath.core.samplers import Population
 from swath.core.splits import Split
 from swath.core.windows import Window
+
+if TYPE_CHECKING:
+    from swath.disk.schema import Schema
 
 
 @dataclass(frozen=True)
@@ -37,14 +41,36 @@ class Place:
 
 
 class Samples(Protocol):
-    """Random access to samples: a store, or rasters."""
+    """Random access to samples: a store, or rasters.
+
+    `counts` are the label pixels per sample and class, int64 (n, C). `direct`: they are decoded anew at every read, so
+    that neighbours are read cheaper together.
+    """
 
     places: Sequence[Place]
     scene_names: Sequence[str]
+    schema: Schema
+    counts: NDArray[np.int64]
+    direct: bool = False
 
     def read(self, index: int, part: Window | None = None) -> Sample:
         """One sample, or a window of it (relative to the sample's first pixel)."""
         ...
+
+    def read_into(self, index: int, part: Window, out: Sample) -> None:
+        """Copies a window of a sample into the arrays of `out`, which have its shape."""
+        found = self.read(index, part)
+        np.copyto(out.image, found.image, casting="same_kind")
+        np.copyto(out.labels, found.labels)
+        np.copyto(out.valid, found.valid)
+
+    def population(self, crop: int) -> Population:
+        """What samplers draw from, where crops of `crop` pixels are trained on."""
+        return Population(self.counts)
+
+    def expect(self, indices: NDArray[np.int64]) -> None:
+        """Is told which samples are wanted soon, in their order."""
+        return
 
 
 def cut(sample: Sample, part: Window | None) -> Sample:

@@ -15,6 +15,7 @@ from swath.disk.labels import Labels
 from swath.disk.project import Project
 from swath.disk.raster import RasterReader
 from swath.disk.sample import Place, Sample, Samples, class_counts, cut
+from swath.disk.schema import Schema
 
 
 def plan_places(project: Project, split: Split) -> list[Place]:
@@ -26,6 +27,12 @@ def plan_places(project: Project, split: Split) -> list[Place]:
         if (region := project.region(i, split))
         for read, core in sample_windows(*info.grid.shape, region, size=project.tile, stride=project.stride, edge=edge)
     ]
+
+
+def project_schema(project: Project) -> Schema:
+    """The shape of a project's samples; the type of the image holds the pixels of every scene."""
+    dtype, labels = np.result_type(*[i.dtype for i in project.infos]).name, np.dtype(project.legend.index_dtype).name
+    return Schema(len(project.bands), dtype, project.tile, labels, len(project.legend))
 
 
 class SceneWindows:
@@ -70,8 +77,9 @@ class RasterSamples(Samples):
         self.source = SceneWindows(project)
         self.places: Sequence[Place] = plan_places(project, split)
         self.scene_names: Sequence[str] = [s.name for s in project.scenes]
-        pixel = np.dtype(project.infos[0].dtype).itemsize * len(project.bands) + 2
-        self.keep = len(self.places) * project.tile**2 * pixel <= memory
+        self.schema = project_schema(project)
+        self.counts = np.zeros((len(self.places), len(project.legend)), np.int64)
+        self.keep = len(self.places) * self.schema.record_bytes <= memory
         self._kept: dict[int, Sample] = {}
 
     def read(self, index: int, part: Window | None = None) -> Sample:
@@ -88,20 +96,19 @@ class RasterSamples(Samples):
             self._kept[index] = self.source.read(place, place.read)
         return cut(self._kept[index], part)
 
-    def filter(self) -> NDArray[np.int64]:
-        """Drops the samples that the config's filters refuse; returns the label pixels per class of the others, (C,)."""
+    def filter(self) -> None:
+        """Drops the samples that the config's filters refuse, and counts the label pixels of the others."""
         project = self.source.project
-        total = np.zeros(len(project.legend), np.int64)
-        passed = []
+        passed, kept = [], []
         for i, place in enumerate(self.places):
             sample = self.read(i)
             counts = class_counts(sample.labels, project.legend)
             if refusal(project, place, sample, counts) is None:
                 passed.append(i)
-                total += counts
+                kept.append(counts)
+        self.counts = np.array(kept, np.int64).reshape(-1, len(project.legend))
         self.places = [self.places[i] for i in passed]
         self._kept = {new: self._kept[old] for new, old in enumerate(passed) if old in self._kept}
-        return total
 
 
 def refusal(project: Project, place: Place, sample: Sample, counts: NDArray[np.int64]) -> str | None:

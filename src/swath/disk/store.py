@@ -110,6 +110,7 @@ class StoreSamples(Samples):
         index = load_index(directory, self.schema)
         self.rows = np.flatnonzero(index["split"] == SPLITS.index(split))
         self.index = index[self.rows]
+        self.counts = self.index["counts"]
         self.places: Sequence[Place] = [
             Place(int(r["scene"]), split, Window(*r["read"].tolist()), Window(*r["core"].tolist())) for r in self.index
         ]

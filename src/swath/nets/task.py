@@ -17,14 +17,18 @@ from swath.disk.store import StoreSamples
 
 @dataclass
 class Task:
-    """What is learnt from: samples of both splits, the fitted bands, and the class pixels of the training split."""
+    """What is learnt from: samples of both splits and the fitted bands."""
 
     train: Samples
     val: Samples
     bands: Bands
     bands_of: Callable[[int], Bands]
-    pixels: NDArray[np.int64]
     source: str
+
+    @property
+    def pixels(self) -> NDArray[np.int64]:
+        """Label pixels of the training split per class, int64 (C,)."""
+        return self.train.counts.sum(0)
 
 
 def project_task(project: Project) -> Task:
@@ -56,16 +60,15 @@ def _raster_task(project: Project) -> Task:
     bands, _ = fit_bands(project)
     memory = project.config.runtime.memory
     train_, val = RasterSamples(project, "trn", memory), RasterSamples(project, "val", memory)
-    pixels = train_.filter()
+    train_.filter()
     val.filter()
-    return Task(train_, val, bands, scene_bands(project, bands), pixels, "rasters")
+    return Task(train_, val, bands, scene_bands(project, bands), "rasters")
 
 
 def _store_task(train_: StoreSamples, val: StoreSamples) -> Task:
     bands = Bands.from_dict(train_.card["bands"])
     per_scene = [replace(bands, gain=tuple(g), offset=tuple(o)) for g, o in train_.card["scene_scaling"]]
-    pixels = np.sum([r["counts"] for r in train_.index], axis=0).astype(np.int64)
-    return Task(train_, val, bands, per_scene.__getitem__, pixels, "store")
+    return Task(train_, val, bands, per_scene.__getitem__, "store")
 
 
 def require_two_classes(project: Project, task: Task) -> None:

@@ -18,8 +18,7 @@ from swath.disk.project import SAMPLE_SECTIONS, Project, fit_bands
 from swath.disk.publish import make_directory, sweep
 from swath.disk.recordspool import RecordSpool
 from swath.disk.sample import class_counts
-from swath.disk.samples import SceneWindows, plan_places, refusal, scene_bands
-from swath.disk.schema import Schema
+from swath.disk.samples import SceneWindows, plan_places, project_schema, refusal, scene_bands
 from swath.disk.store import publish_store, read_card
 from swath.progress import Progress
 
@@ -42,8 +41,7 @@ def sample(project: Project, *, overwrite: bool = False) -> dict[str, Any]:
     sweep(directory)
     bands, statistics = fit_bands(project)
     legend, grids = project.legend, [i.grid for i in project.infos]
-    dtype = np.result_type(*[i.dtype for i in project.infos]).name  # holds the pixels of every scene
-    schema = Schema(len(bands), dtype, project.tile, np.dtype(legend.index_dtype).name, len(legend))
+    schema = project_schema(project)
     places = [p for split in SPLITS for p in plan_places(project, split)]
     _require_space(directory, len(places) * schema.record_bytes)
     per_scene = scene_bands(project, bands)

@@ -15,6 +15,7 @@ import torch
 import swath
 from swath.core.errors import DataError, ResourceError
 from swath.core.legend import Legend
+from swath.core.samplers import unseen_classes
 from swath.disk.bundle import Bundle, read_bundle, write_bundle
 from swath.disk.pictures import publish_png
 from swath.disk.project import SAMPLE_SECTIONS, SCENE_SECTIONS, Project
@@ -24,7 +25,7 @@ from swath.nets import loop
 from swath.nets.augment import AugmentOptions
 from swath.nets.batches import Batches, Scaler
 from swath.nets.checkpoint import load_checkpoint, save_checkpoint
-from swath.nets.device import choose_device, choose_precision, set_threads
+from swath.nets.device import choose_device, choose_precision, reading_threads, set_threads
 from swath.nets.losses import build_loss
 from swath.nets.network import load_tensors, make_probe, model_card, new_net, numpy_tensors
 from swath.nets.optimisers import DEFAULT_LR, build_optimiser
@@ -147,11 +148,25 @@ def _session(project: Project, run: Path) -> Session:
     )
     batches = Batches(
         task.train, crop=project.crop, batch_size=spec.batch_size, seed=spec.seed, ignore=project.legend.ignore,
-        stride=int(net.stride), sampler=spec.sampler,  # type: ignore[arg-type]
+        stride=int(net.stride), sampler=_sampler(project, task),  # type: ignore[arg-type]
+        workers=reading_threads(project.config.runtime.workers), pinned=device.type == "cuda",
     )  # fmt: skip
     make_directory(run)
     sweep(run)
     return Session(project, run, task, learner, batches, _card(project, net, task))
+
+
+def _sampler(project: Project, task: Task) -> str:
+    """The sampler of the config, or the one that suits where samples come from; warns of classes that it cannot draw."""
+    name = project.config.train.sampler
+    if name == "auto":
+        name = "blocks" if task.train.direct else "uniform"
+        why = "samples are decoded from rasters at every read" if task.train.direct else "every sample once an epoch"
+        project.reasons.append(("train.sampler", name, why))
+    unseen = unseen_classes(task.train.counts, project.legend.names)
+    if unseen and name not in ("uniform", "blocks"):
+        warn(f"no training sample holds {', '.join(repr(c) for c in unseen)}: train.sampler={name} draws from the other classes")
+    return name
 
 
 def _card(project: Project, net: torch.nn.Module, task: Task) -> dict[str, Any]:
