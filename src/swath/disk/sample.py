@@ -59,7 +59,10 @@ class Samples(Protocol):
 
     def read_into(self, index: int, part: Window, out: Sample) -> None:
         """Copies a window of a sample into the arrays of `out`, which have its shape."""
-        found = self.read(index, part)
+        self._copy(self.read(index, part), None, out)
+
+    def _copy(self, sample: Sample, part: Window | None, out: Sample) -> None:
+        found = cut(sample, part)
         np.copyto(out.image, found.image, casting="same_kind")
         np.copyto(out.labels, found.labels)
         np.copyto(out.valid, found.valid)

@@ -29,10 +29,10 @@ def plan_places(project: Project, split: Split) -> list[Place]:
     ]
 
 
-def project_schema(project: Project) -> Schema:
+def project_schema(project: Project, codec: str = "none") -> Schema:
     """The shape of a project's samples; the type of the image holds the pixels of every scene."""
     dtype, labels = np.result_type(*[i.dtype for i in project.infos]).name, np.dtype(project.legend.index_dtype).name
-    return Schema(len(project.bands), dtype, project.tile, labels, len(project.legend))
+    return Schema(len(project.bands), dtype, project.tile, labels, len(project.legend), codec)
 
 
 class SceneWindows:

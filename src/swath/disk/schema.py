@@ -2,24 +2,48 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from swath.core.errors import DataError
+from swath.disk.codecs import CODECS, compressed, decompressed
 from swath.disk.sample import Sample
 
 
 @dataclass(frozen=True)
+class Record:
+    """The bytes of a stored sample in `parts`, and their CRC-32."""
+
+    parts: tuple[memoryview, ...]
+    crc: int
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return sum(p.nbytes for p in self.parts)
+
+
+@dataclass(frozen=True)
 class Schema:
-    """The shape of a record: `bands` and `dtype` of the image, `side` in pixels, `labels` dtype, number of classes."""
+    """The shape of a record: `bands` and `dtype` of the image, `side` in pixels, `labels` dtype, number of classes.
+
+    `codec` says how records are stored: `none`, all of `record_bytes` one after another, or `lz4`, each as long as it is.
+    """
 
     bands: int
     dtype: str
     side: int
     labels: str
     classes: int
+    codec: str = "none"
+
+    def __post_init__(self) -> None:
+        if self.codec not in CODECS:
+            raise DataError("store-version", "schema", f"the codec '{self.codec}' is unknown to this Swath", "update Swath")
 
     @property
     def parts(self) -> tuple[int, int, int]:
@@ -29,24 +53,43 @@ class Schema:
 
     @property
     def record_bytes(self) -> int:
-        """Bytes of a record."""
+        """Bytes of a record that is not compressed."""
         return sum(self.parts)
 
     def index_dtype(self) -> np.dtype[Any]:
         """The columns of the index."""
         box = np.dtype((np.int64, (4,)))
-        return np.dtype([("scene", "<i4"), ("split", "<i1"), ("read", box), ("core", box),
-                         ("counts", "<i8", (self.classes,)), ("crc", "<u4")])  # fmt: skip
+        columns: list[Any] = [("scene", "<i4"), ("split", "<i1"), ("read", box), ("core", box),
+                              ("counts", "<i8", (self.classes,)), ("crc", "<u4")]  # fmt: skip
+        return np.dtype(columns if self.codec == "none" else [*columns, ("first", "<i8"), ("bytes", "<i8")])
 
-    def pack(self, sample: Sample) -> bytes:
-        """The bytes of a record."""
-        return b"".join(
-            np.ascontiguousarray(a, t).tobytes()
-            for a, t in ((sample.image, self.dtype), (sample.labels, self.labels), (sample.valid, "u1"))
-        )
+    def total_bytes(self, index: NDArray[Any]) -> int:
+        """Bytes of all records of an index."""
+        return len(index) * self.record_bytes if self.codec == "none" else int(index["bytes"].sum())
+
+    def record(self, sample: Sample) -> Record:
+        """A sample as it is stored, with its checksum."""
+        arrays = ((sample.image, self.dtype), (sample.labels, self.labels), (sample.valid, "u1"))
+        plain = [np.ascontiguousarray(a, t) for a, t in arrays]
+        parts = [a.reshape(-1).view(np.uint8).data if self.codec == "none" else memoryview(compressed(a)) for a in plain]
+        crc = 0
+        for part in parts:
+            crc = zlib.crc32(part, crc)
+        return Record(tuple(parts), crc)
+
+    def empty(self) -> Sample:
+        """Arrays of a sample, to be filled."""
+        shape = self.side, self.side
+        return Sample(np.empty((self.bands, *shape), self.dtype), np.empty(shape, self.labels), np.empty(shape, bool))
+
+    def unpack_into(self, record: NDArray[np.uint8], out: Sample, where: str) -> None:
+        """Decompresses a record into C-contiguous arrays. Raises DataError where it is none of this schema."""
+        first = 0
+        for array in (out.image, out.labels, out.valid):
+            first += decompressed(record[first:], array, where)
 
     def unpack(self, record: NDArray[np.uint8]) -> Sample:
-        """A record's arrays as views of its bytes."""
+        """The arrays of a record that is not compressed, as views of its bytes."""
         image, labels, _ = self.parts
         side = self.side
         return Sample(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from swath.core.errors import DataError, ResourceError
 from swath.core.splits import SPLITS, Split
 from swath.core.windows import Window
+from swath.disk.codecs import require_codec
 from swath.disk.geopackage import forget_clock
 from swath.disk.project import SAMPLE_SECTIONS, Project, fit_bands
 from swath.disk.publish import make_directory, sweep
@@ -37,11 +38,12 @@ def sample(project: Project, *, overwrite: bool = False) -> dict[str, Any]:
             return _result(project, made, 0.0, done=True)
         raise ResourceError("store-exists", directory, "holds a store of another config or of other inputs",
                             "add --overwrite to replace it")  # fmt: skip
+    require_codec(project.config.sample.compress)
     make_directory(directory)
     sweep(directory)
     bands, statistics = fit_bands(project)
     legend, grids = project.legend, [i.grid for i in project.infos]
-    schema = project_schema(project)
+    schema = project_schema(project, project.config.sample.compress)
     places = [p for split in SPLITS for p in plan_places(project, split)]
     _require_space(directory, len(places) * schema.record_bytes)
     per_scene = scene_bands(project, bands)
@@ -86,7 +88,7 @@ def _fill(project: Project, spool: RecordSpool) -> None:
             if reason:
                 spool.drop(reason)
             else:
-                spool.keep(found, counts)
+                spool.keep(spool.schema.record(found), counts)
             progress.advance(1)
     index = spool.index()
     project.events.count("pixel padded at the edge", sum(_outside(project, row) for row in index))

@@ -146,7 +146,7 @@ def store_from_samples(samples: ForeignSamples, directory: Path) -> dict[str, An
         for number, s in enumerate(samples):
             if number >= spool.decided:
                 record = _record(s, legend)
-                spool.keep(record, class_counts(record.labels, legend))
+                spool.keep(schema.record(record), class_counts(record.labels, legend))
         card = {
             "fingerprint": print_,
             "legend": legend.as_dict(),
