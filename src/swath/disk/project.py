@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,7 @@ from swath.core.legend import Legend
 from swath.core.splits import SPLITS, Block, Region, Split, block_size, block_windows, carve
 from swath.core.statistics import BandStatistics
 from swath.core.windows import Window, grid_windows
+from swath.disk.readahead import read_ahead
 from swath.disk.scenes import Scene, config_scenes
 from swath.disk.stamp import file_stamp
 from swath.disk.store import fitting_card
@@ -33,7 +35,7 @@ if TYPE_CHECKING:  # GDAL is loaded where a scene is opened: training from a sto
 Reason = tuple[str, Any, str]
 SAMPLE_SECTIONS = ("bands", "labels", "split", "sample", "classes")  # of the config: what decides the samples
 SCENE_SECTIONS = ("bands", "labels", "split", "sample")  # without a meaning where a store is named
-_FIT_PIXELS = 40_000_000  # pixels per band that the scaling is fitted on; beyond it, evenly spread blocks are read
+_FIT_PIXELS = 8_000_000  # pixels per band that the scaling is fitted on; beyond it, evenly spread blocks are read
 
 
 @dataclass
@@ -331,7 +333,7 @@ def _labels_of(project: Project, scene: int) -> Labels:
 def fit_bands(project: Project) -> tuple[Bands, BandStatistics]:
     """The bands with their scaling fitted on the training pixels, and the statistics behind it.
 
-    Only pixels of training scenes outside the held-out blocks are read; beyond 40 million per band, evenly spread
+    Only pixels of training scenes outside the held-out blocks are read; beyond 8 million per band, evenly spread
     blocks of 512. Raises DataError where no valid pixel was found.
     """
     total = BandStatistics.empty(len(project.bands), project.infos[project._first].dtype)
@@ -354,11 +356,16 @@ def _scene_statistics(project: Project, scene: int, skip: int) -> BandStatistics
     reader, region = project.reader(scene), project.region(scene, "trn")
     shape = reader.grid.shape
     found = BandStatistics.empty(len(reader.indexes), reader.info.dtype)
-    for window in grid_windows(*shape, 512, 512, "keep")[::skip]:
+
+    def of(window: Window) -> BandStatistics:
         raw, valid = reader.read(window)
         assert region is not None
         valid &= Region("trn", region.inside, region.outside).mask(window)
-        found = found + BandStatistics.of(raw, valid)
+        return BandStatistics.of(raw, valid)
+
+    with closing(read_ahead(of, grid_windows(*shape, 512, 512, "keep")[::skip])) as parts:
+        for part in parts:
+            found = found + part
     return found
 
 

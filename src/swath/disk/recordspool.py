@@ -45,7 +45,7 @@ class RecordSpool:
             raise ResourceError(
                 "locked", directory, "another process is making this store", "wait for it, or stop it"
             ) from e
-        self.records = self.records_path.open("a+b")  # publish: the same
+        self.records = self.records_path.open("a+b", buffering=0)  # publish: the same
         self.rows: list[tuple[Any, ...]] = []
         self.dropped: Counter[str] = Counter()
         self.decided = 0
@@ -56,8 +56,8 @@ class RecordSpool:
         """Stores the sample of the next place."""
         with resources_explained(self.records_path, record.size):
             for part in record.parts:
-                self.records.write(part)
-            self.records.flush()
+                while part:
+                    part = part[self.records.write(part) :]
         self._note({"counts": counts.tolist(), "crc": record.crc, "bytes": record.size})
 
     def drop(self, reason: str) -> None:

@@ -49,13 +49,20 @@ class SceneWindows:
         labels = self.labels(place.scene).read(window)
         region = self.project.region(place.scene, place.split)
         assert region is not None
-        counts = region.mask(window) & valid
-        if place.core != place.read:
-            inside = np.zeros(window.shape, bool)
-            inside[(place.core & window).slices(window)] = True
-            counts &= inside
-        labels[~counts] = self.legend.ignore
-        return Sample(image, labels, valid)
+        counts = region.mask(window)
+        counts &= valid
+        if not counts.all():
+            labels[~counts] = self.legend.ignore
+        return self.inside_core(place, window, Sample(image, labels, valid))
+
+    def inside_core(self, place: Place, window: Window, sample: Sample) -> Sample:
+        """The sample of a window with the labels outside the place's core ignored; the labels are a copy where any are."""
+        core = place.core & window
+        if core == window:
+            return sample
+        labels = np.full_like(sample.labels, self.legend.ignore)
+        labels[core.slices(window)] = sample.labels[core.slices(window)]
+        return Sample(sample.image, labels, sample.valid)
 
     def reader(self, scene: int) -> RasterReader:
         """The image reader of a scene."""
@@ -134,9 +141,9 @@ def scene_bands(project: Project, bands: Bands) -> Callable[[int], Bands]:
 
 
 def fit_image(reader: RasterReader, bands: Bands) -> Bands:
-    """The bands fitted on one raster as a whole, streamed; beyond 40 million pixels evenly spread blocks are read."""
+    """The bands fitted on one raster as a whole, streamed; beyond 8 million pixels evenly spread blocks are read."""
     height, width = reader.grid.shape
     found = BandStatistics.empty(len(bands), reader.info.dtype)
-    for window in grid_windows(height, width, 512, 512, "keep")[:: max(1, round(height * width / 40_000_000))]:
+    for window in grid_windows(height, width, 512, 512, "keep")[:: max(1, round(height * width / 8_000_000))]:
         found = found + BandStatistics.of(*reader.read(window))
     return bands.fitted(found) if found.count else bands

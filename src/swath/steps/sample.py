@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ from swath.disk.geopackage import forget_clock
 from swath.disk.project import SAMPLE_SECTIONS, Project, fit_bands
 from swath.disk.publish import make_directory, sweep
 from swath.disk.recordspool import RecordSpool
-from swath.disk.sample import class_counts
-from swath.disk.samples import SceneWindows, plan_places, project_schema, refusal, scene_bands
+from swath.disk.samples import SceneWindows, plan_places, project_schema, scene_bands
 from swath.disk.store import publish_store, read_card
+from swath.disk.strips import read_places
 from swath.progress import Progress
 
 
@@ -81,15 +82,14 @@ def _fill(project: Project, spool: RecordSpool) -> None:
         source.labels(scene)  # opened whether or not it is still needed: what was repaired in it is told
     with Progress("sample", len(places), "samples") as progress:
         progress.advance(spool.decided)
-        for place in places[spool.decided :]:
-            found = source.read(place, place.read)
-            counts = class_counts(found.labels, project.legend)
-            reason = refusal(project, place, found, counts)
-            if reason:
-                spool.drop(reason)
-            else:
-                spool.keep(spool.schema.record(found), counts)
-            progress.advance(1)
+        with closing(read_places(source, places[spool.decided :], spool.schema.record)) as decided:
+            for reason, counts, record in decided:
+                if record is None:
+                    assert reason is not None
+                    spool.drop(reason)
+                else:
+                    spool.keep(record, counts)
+                progress.advance(1)
     index = spool.index()
     project.events.count("pixel padded at the edge", sum(_outside(project, row) for row in index))
     for split in sorted({p.split for p in places} - {"tst"} - {SPLITS[i] for i in index["split"]}):
