@@ -43,8 +43,8 @@ class Place:
 class Samples(Protocol):
     """Random access to samples: a store, or rasters.
 
-    `counts` are the label pixels per sample and class, int64 (n, C). `direct`: they are decoded anew at every read, so
-    that neighbours are read cheaper together.
+    `counts` are the label pixels per sample and class, int64 (n, C). `direct`: they come from rasters that are too large to
+    be kept, so that neighbours had better be drawn together.
     """
 
     places: Sequence[Place]
@@ -72,7 +72,11 @@ class Samples(Protocol):
         return Population(self.counts)
 
     def expect(self, indices: NDArray[np.int64]) -> None:
-        """Is told which samples are wanted soon, in their order."""
+        """Is told which samples are wanted soon, in their order, where neighbours are drawn together."""
+        return
+
+    def release(self) -> None:
+        """Ends what goes on behind: after it no thread stays."""
         return
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from swath.core.windows import Window, grid_windows
 from swath.disk.labels import Labels
 from swath.disk.project import Project
 from swath.disk.raster import RasterReader
-from swath.disk.sample import Place, Sample, Samples, class_counts, cut
+from swath.disk.sample import Place, Sample
 from swath.disk.schema import Schema
 
 
@@ -75,47 +75,6 @@ class SceneWindows:
         if scene not in self._labels:
             self._labels[scene] = self.project.labels(scene)
         return self._labels[scene]
-
-
-class RasterSamples(Samples):
-    """Samples read from the rasters when they are asked for; kept in memory while all of them fit into `memory`."""
-
-    def __init__(self, project: Project, split: Split, memory: int) -> None:
-        self.source = SceneWindows(project)
-        self.places: Sequence[Place] = plan_places(project, split)
-        self.scene_names: Sequence[str] = [s.name for s in project.scenes]
-        self.schema = project_schema(project)
-        self.counts = np.zeros((len(self.places), len(project.legend)), np.int64)
-        self.keep = len(self.places) * self.schema.record_bytes <= memory
-        self._kept: dict[int, Sample] = {}
-
-    def read(self, index: int, part: Window | None = None) -> Sample:
-        """One sample, or a window of it."""
-        place = self.places[index]
-        if not self.keep:
-            box = (
-                place.read
-                if part is None
-                else Window(place.read.row + part.row, place.read.col + part.col, *part.shape)
-            )
-            return self.source.read(place, box)
-        if index not in self._kept:
-            self._kept[index] = self.source.read(place, place.read)
-        return cut(self._kept[index], part)
-
-    def filter(self) -> None:
-        """Drops the samples that the config's filters refuse, and counts the label pixels of the others."""
-        project = self.source.project
-        passed, kept = [], []
-        for i, place in enumerate(self.places):
-            sample = self.read(i)
-            counts = class_counts(sample.labels, project.legend)
-            if refusal(project, place, sample, counts) is None:
-                passed.append(i)
-                kept.append(counts)
-        self.counts = np.array(kept, np.int64).reshape(-1, len(project.legend))
-        self.places = [self.places[i] for i in passed]
-        self._kept = {new: self._kept[old] for new, old in enumerate(passed) if old in self._kept}
 
 
 def refusal(project: Project, place: Place, sample: Sample, counts: NDArray[np.int64]) -> str | None:

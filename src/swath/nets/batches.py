@@ -21,7 +21,7 @@ from swath.core.windows import Window, up
 from swath.disk.sample import Sample, Samples
 
 DRAWS = 5  # tries to find a crop with a labelled pixel
-AHEAD = 512  # draws that samples are told of beforehand
+AHEAD = 256  # draws that samples are told of beforehand
 
 
 @dataclass
@@ -64,6 +64,7 @@ class Batches:
         population = samples.population(crop)
         self.draw = build_sampler(sampler, population, seed)
         self.epoch = epoch_length(sampler, population)
+        self.gathers = sampler == "blocks"  # neighbours are drawn together: what they share is read once
         self.waited = 0.0
 
     @property
@@ -87,26 +88,27 @@ class Batches:
         depth = depth or self.workers + 1
         free = deque(self._buffer() for _ in range(depth + 2))
         queue: deque[Future[Batch]] = deque()
-        with ThreadPoolExecutor(self.workers, "swath-batches") as pool:
-            try:
-                for step in range(first, first + depth):
-                    queue.append(self._submit(pool, step, free))
-                step = first + depth
-                while True:
-                    started = time.monotonic()
-                    batch = queue.popleft().result()
-                    self.waited += time.monotonic() - started
-                    queue.append(self._submit(pool, step, free))
-                    step += 1
-                    yield batch
-                    free.append(batch)
-            finally:
-                for future in queue:
-                    future.cancel()
+        pool = ThreadPoolExecutor(self.workers, "swath-batches")
+        try:
+            for step in range(first, first + depth):
+                queue.append(self._submit(pool, step, free))
+            step = first + depth
+            while True:
+                started = time.monotonic()
+                batch = queue.popleft().result()
+                self.waited += time.monotonic() - started
+                queue.append(self._submit(pool, step, free))
+                step += 1
+                yield batch
+                free.append(batch)
+        finally:
+            pool.shutdown(cancel_futures=True)
+            self.samples.release()
 
     def _submit(self, pool: ThreadPoolExecutor, step: int, free: deque[Batch]) -> Future[Batch]:
-        start = step * self.batch_size
-        self.samples.expect(self.draw(np.arange(start, start + max(AHEAD, self.batch_size))))
+        if self.gathers:
+            start = step * self.batch_size
+            self.samples.expect(self.draw(np.arange(start, start + max(AHEAD, 2 * self.batch_size))))
         return pool.submit(self._fill, step, free.popleft())
 
     def _one_by_one(self, first: int) -> Generator[Batch, None, None]:

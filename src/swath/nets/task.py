@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swath.core.bands import Bands
 from swath.core.errors import DataError
+from swath.core.splits import Split
+from swath.disk.cachedsamples import DiskSamples, KeptSamples, unpacked_store
 from swath.disk.project import SAMPLE_SECTIONS, Project, fit_bands
 from swath.disk.sample import Samples
-from swath.disk.store import StoreSamples
+from swath.disk.store import StoreSamples, read_card
+
+LEARNT: tuple[Split, ...] = ("trn", "val")  # splits: the test split is evaluate's alone
 
 
 @dataclass
@@ -33,42 +38,58 @@ class Task:
 
 def project_task(project: Project) -> Task:
     """The samples of the store that the config names, or of the run's own where it was made and is wanted, else of the
-    rasters. Raises DataError (store-missing, store-stale).
+    rasters; kept where `train.cache` says. Raises DataError (store-missing, store-stale).
     """
     spec, store = project.config.train, project.store_dir
     if project.card is not None:
         assert spec.store is not None
-        named = project.path.parent / spec.store
-        return _store_task(StoreSamples(named, "trn"), StoreSamples(named, "val"))
+        return _store_task(project, project.path.parent / spec.store)
     made = (store / "card.json").exists()
     if spec.data == "store" and not made:
         raise DataError(
             "store-missing", store, "there is no store", "make it: swath sample CONFIG, or set train.data=rasters"
         )
     if made and spec.data != "rasters":
-        samples = StoreSamples(store, "trn")
-        if samples.card["fingerprint"] != project.fingerprint(*SAMPLE_SECTIONS):
+        if read_card(store)["fingerprint"] != project.fingerprint(*SAMPLE_SECTIONS):
             raise DataError("store-stale", store, "was made with another config or other inputs",
                             "make it anew: swath sample CONFIG --overwrite, or set train.data=rasters")  # fmt: skip
-        return _store_task(samples, StoreSamples(store, "val"))
+        return _store_task(project, store)
     return _raster_task(project)
 
 
 def _raster_task(project: Project) -> Task:
-    from swath.disk.samples import RasterSamples, scene_bands  # GDAL is loaded only where rasters are read
+    from swath.disk.packing import pack  # GDAL is loaded only where rasters are read
+    from swath.disk.rastersamples import RasterSamples
+    from swath.disk.samples import scene_bands
 
+    memory, cache = project.config.runtime.memory, project.config.train.cache
     bands, _ = fit_bands(project)
-    memory = project.config.runtime.memory
-    train_, val = RasterSamples(project, "trn", memory), RasterSamples(project, "val", memory)
-    train_.filter()
-    val.filter()
-    return Task(train_, val, bands, scene_bands(project, bands), "rasters")
+    parts = [RasterSamples(project, split, memory, cache) for split in LEARNT]
+    if cache == "disk":
+        directory = _cache(project)
+        print_ = project.fingerprint(*SAMPLE_SECTIONS)
+        if not (directory / "card.json").exists() or read_card(directory)["fingerprint"] != print_:
+            pack(project, directory, print_, LEARNT, "none")
+        kept = [DiskSamples(directory, split, base) for split, base in zip(LEARNT, parts, strict=True)]
+        return Task(kept[0], kept[1], bands, scene_bands(project, bands), "rasters, kept on disk")
+    return Task(parts[0], parts[1], bands, scene_bands(project, bands), "rasters")
 
 
-def _store_task(train_: StoreSamples, val: StoreSamples) -> Task:
-    bands = Bands.from_dict(train_.card["bands"])
-    per_scene = [replace(bands, gain=tuple(g), offset=tuple(o)) for g, o in train_.card["scene_scaling"]]
-    return Task(train_, val, bands, per_scene.__getitem__, "store")
+def _store_task(project: Project, store: Path) -> Task:
+    card, cache = read_card(store), project.config.train.cache
+    bands = Bands.from_dict(card["bands"])
+    per_scene = [replace(bands, gain=tuple(g), offset=tuple(o)) for g, o in card["scene_scaling"]]
+    if cache == "disk" and card["schema"].get("codec", "none") != "none":
+        unpacked_store(store, LEARNT, _cache(project))
+        store = _cache(project)
+    parts: list[Samples] = [StoreSamples(store, split) for split in LEARNT]
+    if cache == "ram":
+        parts = [KeptSamples(samples) for samples in parts]
+    return Task(parts[0], parts[1], bands, per_scene.__getitem__, "store")
+
+
+def _cache(project: Project) -> Path:
+    return project.run_dir / "cache.store"
 
 
 def require_two_classes(project: Project, task: Task) -> None:
