@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +14,8 @@ import pytest
 import swath
 from swath.disk.bundle import read_bundle
 from swath.disk.store import store_faults
+from swath.nets.batches import Batch, Batches
+from swath.nets.waiting import WaitMeter
 from swath.steps import train as step
 
 pytest_plugins = ["fixtures_run"]
@@ -57,3 +64,40 @@ def test_the_cache_on_disk_is_made_once(own_town: Path, fingerprint: object) -> 
     assert cache.stat().st_mtime_ns == made
     digest(own_town, "train.cache=disk", "sample.tile=48")
     assert cache.stat().st_mtime_ns != made
+
+
+def test_nist_032_a_slow_reader_is_warned_about(
+    own_town: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first 30 batches take long to read, the others do not."""
+    slow = [0.05] * 30
+    plain = Batches._fill
+
+    def fill(self: Batches, number: int, batch: Batch) -> Batch:
+        if number < len(slow):
+            time.sleep(slow[number])
+        return plain(self, number, batch)
+
+    monkeypatch.setattr(Batches, "_fill", fill)
+    monkeypatch.setattr(step, "WaitMeter", lambda advice: WaitMeter(advice, steps=8, seconds=0.05))
+    long = [s.replace("steps=6", "steps=120") for s in SHORT]
+    result = swath.train(own_town, *long, "runtime.workers=1")
+    said = capsys.readouterr().err
+    assert said.count("warning: training waits for data") == 1
+    assert "make a store (swath sample CONFIG)" in said
+    assert said.index("warning: training waits") < said.index("training no longer waits for data")
+    shares = [json.loads(line)["waiting_share"] for line in (Path(result["run"]) / "metrics.jsonl").read_text().splitlines()]
+    assert shares[0] > shares[1] >= 0
+
+
+def test_nist_031_an_interrupted_training_ends_at_once(own_town: Path) -> None:
+    words = [sys.executable, "-m", "swath", "train", str(own_town), "train.data=rasters", "train.steps=1000000", "runtime.memory=1000",
+             "train.evaluations=1"]  # fmt: skip
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (own_town.parent / "runs" / "roofs" / "settings.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(1.0)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130, said

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from swath.nets.network import load_tensors, make_probe, model_card, new_net, nu
 from swath.nets.optimisers import DEFAULT_LR, build_optimiser
 from swath.nets.portraits import publish_curves, validation_picture
 from swath.nets.task import Task, project_task, require_two_classes
+from swath.nets.waiting import WaitMeter, waiting_advice
 from swath.progress import Progress
 
 CHECKPOINT_SECONDS = 60.0
@@ -47,6 +49,7 @@ class Session:
     learner: loop.Learner
     batches: Batches
     card: dict[str, Any]
+    meter: WaitMeter
     state: dict[str, Any] = field(default_factory=dict)
     evidence: list[dict[str, Any]] = field(default_factory=list)
 
@@ -153,7 +156,8 @@ def _session(project: Project, run: Path) -> Session:
     )  # fmt: skip
     make_directory(run)
     sweep(run)
-    return Session(project, run, task, learner, batches, _card(project, net, task))
+    meter = WaitMeter(waiting_advice(task.source, task.train.schema.codec, spec.cache))
+    return Session(project, run, task, learner, batches, _card(project, net, task), meter)
 
 
 def _sampler(project: Project, task: Task) -> str:
@@ -236,15 +240,18 @@ def _loop(session: Session) -> None:
     due = {round((i + 1) * total / count) for i in range(count)} | {total}
     saved, losses = time.monotonic(), []
     patience = session.project.config.train.patience
-    with Progress("train", total, "steps") as progress:
+    with Progress("train", total, "steps") as progress, closing(batches.ahead(state["step"])) as feed:
         progress.advance(state["step"])
-        feed = batches.ahead(state["step"])
         for step in range(state["step"], total):
             if patience and state["since_best"] >= patience:
                 break
-            before = time.monotonic()
+            before, waited = time.monotonic(), batches.waited
             losses.append(learner.step(next(feed), step))
-            state["seconds"] += time.monotonic() - before
+            spent = time.monotonic() - before
+            state["seconds"] += spent
+            told = session.meter.add(batches.waited - waited, spent)
+            if told:
+                say(told)
             state["step"] = step + 1
             progress.advance(1, f"loss {losses[-1]:.4f}")
             if step + 1 in due:
@@ -253,7 +260,6 @@ def _loop(session: Session) -> None:
             if step + 1 in due or time.monotonic() - saved > CHECKPOINT_SECONDS:
                 save_checkpoint(session.run / "checkpoint", learner, {**state, "evidence": session.evidence})
                 saved = time.monotonic()
-        feed.close()
 
 
 def _evaluate(session: Session, losses: list[float]) -> None:
@@ -271,6 +277,7 @@ def _evaluate(session: Session, losses: list[float]) -> None:
             "overall_accuracy": scores["overall_accuracy"],
             "iou": {k: v["iou"] for k, v in scores["classes"].items()}, "lr": learner.lr(state["step"] - 1),
             "evaluation_seconds": round(time.monotonic() - started, 2), "waiting_seconds": round(session.batches.waited, 3),
+            "waiting_share": session.meter.taken(),
         }  # fmt: skip
         _append(session.run / "metrics.jsonl", line)
         session.evidence.append({
