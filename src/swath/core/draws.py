@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,10 +25,15 @@ def below(
 
 def bits(seed: int, stream: int, positions: NDArray[np.int64], lane: int = 0) -> NDArray[np.uint64]:
     """64 mixed bits per position: SplitMix64 (Steele, Lea and Flood 2014) over seed, stream, lane and position in turn."""
+    return _mixed(_mixed(_start(seed, stream, lane) ^ positions.astype(np.uint64)))
+
+
+@lru_cache(maxsize=256)
+def _start(seed: int, stream: int, lane: int) -> NDArray[np.uint64]:
     state = np.zeros(1, np.uint64)
     for word in (seed, stream, lane):
         state = _mixed(state ^ np.uint64(word & 0xFFFFFFFFFFFFFFFF))
-    return _mixed(_mixed(state ^ positions.astype(np.uint64)))
+    return state
 
 
 def _mixed(state: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -90,10 +90,16 @@ class Schema:
 
     def unpack(self, record: NDArray[np.uint8]) -> Sample:
         """The arrays of a record that is not compressed, as views of its bytes."""
-        image, labels, _ = self.parts
-        side = self.side
-        return Sample(
-            record[:image].view(self.dtype).reshape(self.bands, side, side),
-            record[image : image + labels].view(self.labels).reshape(side, side),
-            record[image + labels :].view(np.bool_).reshape(side, side),
-        )
+        image, labels, valid = self.views(record)
+        return Sample(image[0], labels[0], valid[0])
+
+    def views(self, data: NDArray[np.uint8]) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_]]:
+        """Image (n, C, S, S), labels (n, S, S) and valid (n, S, S) of records that are not compressed, as views."""
+        side, image, labels = self.side, self.parts[0], self.parts[0] + self.parts[1]
+        count = len(data) // self.record_bytes
+        shapes = (((self.bands, side, side), self.dtype, 0), ((side, side), self.labels, image), ((side, side), bool, labels))
+        parts = []
+        for shape, kind, first in shapes:
+            inner = np.empty(shape, kind).strides  # C-contiguous
+            parts.append(np.ndarray((count, *shape), kind, data.data, first, (self.record_bytes, *inner)))  # type: ignore[arg-type]
+        return parts[0], parts[1], parts[2]

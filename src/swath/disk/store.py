@@ -120,25 +120,36 @@ class StoreSamples(Samples):
         self.records = Records(directory, self.schema, index)
         self._verified = np.zeros(len(self.rows), bool)
         self._lock = Lock()
+        self._views = self.schema.views(self.records.bytes) if self.schema.codec == "none" else None
+        self._numbers: list[int] = self.rows.tolist()
         self._scratch = local()
+        self._shape = self.schema.side, self.schema.side
 
     def read(self, index: int, part: Window | None = None) -> Sample:
         """One sample, or a window of it; views of the mapped file where it is not compressed. Raises DataError."""
         record = self._record(index)
-        if self.schema.codec == "none":
-            return cut(self.schema.unpack(record), part)
+        if self._views is not None:
+            return cut(self._viewed(index), part)
         out = self.schema.empty()
         self.schema.unpack_into(record, out, self._where(index))
         return cut(out, part)
 
     def read_into(self, index: int, part: Window, out: Sample) -> None:
         """Copies a window of a sample; a whole one that is compressed goes straight to its place."""
-        if self.schema.codec == "none":
-            super().read_into(index, part, out)
-        elif part.shape == (self.schema.side, self.schema.side) == out.labels.shape and out.image.flags.c_contiguous:
+        if self._views is not None:
+            if not self._verified[index]:
+                self._record(index)
+            self._copy(self._viewed(index), None if part.shape == self._shape else part, out)
+        elif part.shape == self._shape == out.labels.shape and out.image.flags.c_contiguous:
             self.schema.unpack_into(self._record(index), out, self._where(index))
         else:
             self._copy(self._unpacked(index), part, out)
+
+    def _viewed(self, index: int) -> Sample:
+        """The arrays of a record as they lie in the file."""
+        assert self._views is not None
+        row = self._numbers[index]
+        return Sample(self._views[0][row], self._views[1][row], self._views[2][row])
 
     def _unpacked(self, index: int) -> Sample:
         """The decompressed sample that this thread asked for last."""

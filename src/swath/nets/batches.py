@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from swath.core.bands import Bands
@@ -136,8 +137,8 @@ class Batches:
         positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
         drawn = self.draw(positions)
         heights, widths = np.minimum(self.heights[drawn], self.crop), np.minimum(self.widths[drawn], self.crop)
-        rows = below(self.heights[drawn] - heights + 1, self.seed, 3, positions, 0)
-        cols = below(self.widths[drawn] - widths + 1, self.seed, 3, positions, 1)
+        rows = self._offsets(self.heights[drawn] - heights, positions, 0)
+        cols = self._offsets(self.widths[drawn] - widths, positions, 1)
         image, labels, valid = batch.image.numpy(), batch.labels.numpy(), batch.valid.numpy()
         boxes = zip(drawn.tolist(), rows.tolist(), cols.tolist(), heights.tolist(), widths.tolist(), strict=True)
         for i, (index, row, col, height, width) in enumerate(boxes):
@@ -151,6 +152,10 @@ class Batches:
         batch.scenes = tuple(self.scenes[drawn].tolist())
         return batch
 
+    def _offsets(self, room: NDArray[np.int64], positions: NDArray[np.int64], lane: int) -> NDArray[np.int64]:
+        """Where crops begin, each 0 to `room`."""
+        return below(room + 1, self.seed, 3, positions, lane) if room.any() else room
+
     def _find_label(self, index: int, position: int, out: Sample) -> None:
         """Moves a crop without a labelled pixel, if a few more draws find one."""
         height, width = out.labels.shape
@@ -158,8 +163,8 @@ class Batches:
         for lane in range(2, 2 * DRAWS, 2):
             if (out.labels != self.ignore).any():
                 return
-            row = int(below(int(self.heights[index]) - height + 1, self.seed, 3, at, lane)[0])
-            col = int(below(int(self.widths[index]) - width + 1, self.seed, 3, at, lane + 1)[0])
+            row = int(self._offsets(self.heights[[index]] - height, at, lane)[0])
+            col = int(self._offsets(self.widths[[index]] - width, at, lane + 1)[0])
             self.samples.read_into(index, Window(row, col, height, width), out)
 
 
