@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -30,8 +31,10 @@ from rasterio.features import rasterize
 from rasterio.windows import Window
 from scenes import building_polygons, sensor_raster
 
-import swath
+from swath.disk.project import load_project
+from swath.steps.sample import sample
 
+warnings.filterwarnings("ignore", category=rasterio.errors.NotGeoreferencedWarning)
 SIZE, ROUNDS = 512, 3
 CONFIG = """scenes: scenes.csv
 classes: {field: class, 1: roof}
@@ -83,27 +86,23 @@ def bare(image: Path, polygons: Path, out: Path) -> int:
     return count
 
 
-def alone(*words: object) -> tuple[int, float, float]:
-    """(samples, seconds, peak memory in MB) of one side in a process of its own; its start is not counted."""
+def alone(*words: object) -> dict[str, float]:
+    """What one side prints in a process of its own, begun with nothing left to be written to the disk."""
     os.sync()
-    process = subprocess.Popen([sys.executable, __file__, *map(str, words)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    told = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    if status != 0:
-        raise SystemExit(f"{words[0]} failed")
-    found = json.loads(told.splitlines()[-1])
-    return found["samples"], found["seconds"], usage.ru_maxrss / 1e3
+    done = subprocess.run([sys.executable, __file__, *map(str, words)], stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def one_side(kind: str, folder: Path) -> None:
-    """Prints samples and seconds of the bare loop or of `swath sample`."""
-    started = time.monotonic()
+    """Prints samples, seconds, processor seconds and peak memory (MB) of the bare loop or of `swath sample`."""
+    started, busy = time.monotonic(), time.process_time()
     if kind == "bare":
         samples = bare(folder / "image.tif", folder / "polygons.gpkg", folder / "bare.bin")
     else:
-        samples = swath.sample(folder / "roofs.yaml", overwrite=True)["samples"]["trn"]
-    print(json.dumps({"samples": samples, "seconds": time.monotonic() - started}))
+        samples = sample(load_project(folder / "roofs.yaml"), overwrite=True)["samples"]["trn"]
+    seconds, busy = time.monotonic() - started, time.process_time() - busy
+    peak = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1e3
+    print(json.dumps({"samples": samples, "seconds": seconds, "busy": busy, "peak": peak}))
 
 
 def made(folder: Path, side: int) -> Path:
@@ -120,18 +119,20 @@ def main() -> None:
     side = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
     with tempfile.TemporaryDirectory() as name:
         whole = made(Path(name) / "whole", side)
-        seconds: dict[str, list[float]] = {"bare": [], "swath": []}
+        rounds: dict[str, list[dict[str, float]]] = {"bare": [], "swath": []}
         for _ in range(ROUNDS):
-            for kind, spent in seconds.items():
-                count, each, peak = alone(kind, whole)
-                spent.append(each)
+            for kind, found in rounds.items():
+                found.append(alone(kind, whole))
                 (whole / "bare.bin").unlink(missing_ok=True)
-        medians = {k: count / statistics.median(v) for k, v in seconds.items()}
+        medians = {k: statistics.median(f["samples"] / f["seconds"] for f in found) for k, found in rounds.items()}
+        busy = {k: statistics.median(f["busy"] for f in found) for k, found in rounds.items()}
         peer = torchgeo("sample", whole / "image.tif", whole / "polygons.gpkg", 24)
-        half = alone("swath", made(Path(name) / "half", side // 2))[2]
+        count, peak = rounds["swath"][0]["samples"], max(f["peak"] for f in rounds["swath"])
+        half = alone("swath", made(Path(name) / "half", side // 2))["peak"]
         print(json.dumps({
             "benchmark": "sampling", "side": side, "samples": count, "samples_per_second": {k: round(v, 1) for k, v in medians.items()},
             "ratio_to_bare": round(medians["swath"] / medians["bare"], 3),
+            "ratio_of_processor_time": round(busy["bare"] / busy["swath"], 3),
             "ratio_to_torchgeo": round(medians["swath"] / peer, 1) if peer else None,
             "peak_mb": round(peak), "peak_mb_half_the_side": round(half), "ratio_of_peaks": round(peak / half, 3),
         }))  # fmt: skip
