@@ -101,7 +101,10 @@ def test_regions_follow_the_blocks(wide: Project, monkeypatch: pytest.MonkeyPatc
     assert region_numbers(wide, places).tolist() == [0, 0, 0, 1, 1, 1, 1, 1, 1]
 
 
-@pytest.mark.parametrize(("side", "crop", "members", "expected"), [(512, 256, 4, 4), (256, 256, 4, 1), (512, 128, 4, 4), (64, 256, 90, 1), (512, 512, 1, 1), (1024, 128, 1, 16)])
+@pytest.mark.parametrize(
+    ("side", "crop", "members", "expected"),
+    [(512, 256, 4, 4), (256, 256, 4, 1), (512, 128, 4, 4), (64, 256, 90, 1), (512, 512, 1, 1), (1024, 128, 1, 16)],
+)
 def test_an_epoch_covers_a_sample_once_by_at_most_16_crops_a_region(side: int, crop: int, members: int, expected: int) -> None:
     assert visits(side, crop, members) == expected
 
