@@ -102,7 +102,7 @@ def test_every_option_of_a_verb_is_on_its_page(name: str) -> None:
     [
         ("models.md", ZOO), ("training.md", LOSSES), ("training.md", OPTIMISERS), ("training.md", SCHEDULES),
         ("exactness.md", BLENDS), ("store.md", SAMPLERS),
-    ],  # fmt: skip
+    ],
 )
 def test_every_name_of_a_table_is_told(page: str, table: dict[str, object]) -> None:
     text = (DOCS / page).read_text()

@@ -86,7 +86,7 @@ def test_nist_032_a_slow_reader_is_warned_about(
     assert said.count("warning: training waits for data") == 1
     assert "make a store (swath sample CONFIG)" in said
     assert said.index("warning: training waits") < said.index("training no longer waits for data")
-    shares = [json.loads(line)["waiting_share"] for line in (Path(result["run"]) / "metrics.jsonl").read_text().splitlines()]
+    shares = [json.loads(line)["waiting_seconds_share"] for line in (Path(result["run"]) / "metrics.jsonl").read_text().splitlines()]
     assert shares[0] > shares[1] >= 0
 
 

@@ -277,7 +277,7 @@ def _evaluate(session: Session, losses: list[float]) -> None:
             "overall_accuracy": scores["overall_accuracy"],
             "iou": {k: v["iou"] for k, v in scores["classes"].items()}, "lr": learner.lr(state["step"] - 1),
             "evaluation_seconds": round(time.monotonic() - started, 2), "waiting_seconds": round(session.batches.waited, 3),
-            "waiting_share": session.meter.taken(),
+            "waiting_seconds_share": session.meter.taken(),
         }  # fmt: skip
         _append(session.run / "metrics.jsonl", line)
         session.evidence.append({
