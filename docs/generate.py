@@ -15,7 +15,14 @@ from typing import Any
 
 import swath
 from swath.cli import VERBS
+from swath.commands import python_name
 from swath.config import Config
+from swath.importers.gdl_keys import GDL
+from swath.importers.gdl_names import LOSSES, MODELS, OPTIMISERS, names_table
+from swath.importers.nist_keys import NIST
+from swath.importers.otb_keys import OTB
+from swath.importers.report import markdown
+from swath.importers.roof_keys import ROOF
 
 DOCS = Path(__file__).parent
 HEAD = """# The config
@@ -48,7 +55,9 @@ TOP = {
     "output": None,
 }
 FURTHER = {
+    "sources": "What sources are and how they are found: [sources](sources.md).",
     "model": "Networks and their options: [models](models.md).",
+    "split": "The ways to split, and what splits may share: [splits](splits.md).",
     "train": "Losses, optimisers and schedules: [training](training.md).",
     "predict": "What margins do: [exactness](exactness.md).",
     "classes": "Beside these keys stands one entry per class id: [classes](classes.md).",
@@ -59,10 +68,21 @@ def pages() -> dict[Path, str]:
     """Every page that holds something of the code, with the text that it should have."""
     found = {DOCS / "config.md": config_page()}
     tables = {"verbs": (DOCS.parent / "README.md", verbs("docs/")), "pages": (DOCS / "index.md", verbs(""))}
-    for name, (page, table) in {**tables, "functions": (DOCS / "python.md", functions())}.items():
+    tables |= {"functions": (DOCS / "python.md", functions()), **coming_from()}
+    for name, (page, table) in tables.items():
         parts = re.compile(rf"(<!-- begin {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        found[page] = parts.sub(lambda m, table=table: f"{m[1]}\n{table}\n\n{m[2]}", page.read_text())
+        found[page] = parts.sub(lambda m, table=table: f"{m[1]}\n{table}\n\n{m[2]}", found.get(page) or page.read_text())
     return found
+
+
+def coming_from() -> dict[str, tuple[Path, str]]:
+    """The tables of what becomes of the keys of other systems, from the importers' own."""
+    names = {"models": MODELS, "losses": LOSSES, "optimisers": OPTIMISERS}
+    keys = {"gdl": GDL, "roof": ROOF, "otbtf": OTB, "nist": NIST}
+    return {
+        **{name: (DOCS / "from" / f"{name}.md", markdown(table)) for name, table in keys.items()},
+        **{name: (DOCS / "from" / "gdl.md", names_table(table)) for name, table in names.items()},
+    }
 
 
 def verbs(prefix: str) -> str:
@@ -73,13 +93,13 @@ def verbs(prefix: str) -> str:
 
 def functions() -> str:
     """The table of the verbs as functions, with their arguments."""
-    rows = [f"| `swath.{name}{_signature(name)}` | [{name}](verbs/{name}.md) |" for name in VERBS]
+    rows = [f"| `swath.{python_name(n)}{_signature(n)}` | [{n}](verbs/{n}.md) |" for n in VERBS]
     return "\n".join(["| function | see |", "|---|---|", *rows])
 
 
 def _signature(name: str) -> str:
     """The arguments with their defaults, without types."""
-    found = inspect.signature(getattr(swath, name))
+    found = inspect.signature(getattr(swath, python_name(name)))
     bare = [p.replace(annotation=inspect.Parameter.empty) for p in found.parameters.values()]
     return str(inspect.Signature(bare)).replace("'", '"')
 
@@ -89,9 +109,12 @@ def config_page() -> str:
     schema = Config.model_json_schema()
     parts = [HEAD, "## Top level\n", *_top(schema)]
     for name, field in schema["properties"].items():
-        section = schema["$defs"].get(str(field.get("$ref", "")).rpartition("/")[2])
+        many = field.get("additionalProperties")  # a section of named entries
+        reference = (many if isinstance(many, dict) else field).get("$ref", "")
+        section = schema["$defs"].get(str(reference).rpartition("/")[2])
         if section is not None:
-            parts += [f"\n## {name}\n", section["description"].strip(), *_further(name), "", *_table(name, section)]
+            prefix = f"{name}.NAME" if many else name
+            parts += [f"\n## {name}\n", section["description"].strip(), *_further(name), "", *_table(prefix, section)]
     return "\n".join(parts) + "\n"
 
 
@@ -129,6 +152,8 @@ def kind(field: dict[str, Any]) -> str:
         return ", ".join(f"`{v}`" for v in field["enum"])
     if "const" in field:
         return f"`{field['const']}`"
+    if "$ref" in field:
+        return "section"
     types = field["type"] if isinstance(field["type"], list) else [field["type"]]
     return " or ".join(_word(t, field) for t in types)
 

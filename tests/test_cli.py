@@ -15,6 +15,7 @@ import pytest
 import swath
 from swath import api
 from swath.cli import VERBS, main, parser
+from swath.commands import python_name
 from swath.core.errors import QualityError
 
 pytest_plugins = ["fixtures_run"]
@@ -91,7 +92,7 @@ def test_the_help_of_a_verb_begins_with_an_example(name: str, capsys: pytest.Cap
     words = first.partition(" > ")[0].split()[2:]
     settings = [w for w in words if "=" in w]
     parser(name).parse_args([w for w in words if w not in settings])
-    assert hasattr(api, name)
+    assert hasattr(api, python_name(name))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,7 @@ def test_the_help_of_a_verb_begins_with_an_example(name: str, capsys: pytest.Cap
         (["train", "a.yaml", "--resum3"], "unrecognized arguments: --resum3"),
         (["predict", "model", "a.tif"], "required: --out"),
         (["demo", "--seed", "x"], "invalid int value: 'x'"),
-        (["info", "a.tif", "train.steps=3"], "train.steps=3: `swath info` has no settings"),
+        (["info", "a.tif", "train.steps=3"], "train.steps=3: the section 'train' has no meaning here; known: runtime"),
         (["schema", "a=1"], "`swath schema` has no settings"),
     ],
 )

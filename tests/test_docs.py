@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from swath.cli import VERBS, main, parser
-from swath.config import Config, Spec, build_config
+from swath.cli import VERBS, main, parser, separated
+from swath.config import Config, SourceSpec, Spec, build_config
 from swath.core.blend import BLENDS
 from swath.core.errors import ConfigError, DataError, QualityError, ResourceError, SwathError
 from swath.core.samplers import SAMPLERS
@@ -51,6 +51,8 @@ def keys(spec: type[Spec], prefix: str = "") -> Iterator[str]:
     for name, field in spec.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, Spec):
             yield from keys(field.annotation, f"{prefix}{name}.")
+        elif name == "sources":
+            yield from keys(SourceSpec, "sources.NAME.")
         elif name != "table":
             yield f"{prefix}{name}"
 
@@ -68,7 +70,11 @@ def generator() -> Any:
     return module
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/config.md", "docs/index.md", "docs/python.md"])
+GENERATED = ["README.md", "docs/config.md", "docs/index.md", "docs/python.md",
+             *(f"docs/from/{name}.md" for name in ("gdl", "roof", "otbtf", "nist"))]  # fmt: skip
+
+
+@pytest.mark.parametrize("page", GENERATED)
 def test_what_comes_from_the_code_is_up_to_date(page: str) -> None:
     written = {str(p.relative_to(ROOT)): text for p, text in generator().pages().items()}
     assert (ROOT / page).read_text() == written[page], "run: python docs/generate.py"
@@ -136,8 +142,8 @@ def test_pages_name_no_machine(page: Path) -> None:
 @pytest.mark.parametrize(("page", "command"), commands())
 def test_shown_commands_are_understood(page: str, command: str) -> None:
     name, *words = shlex.split(command)[1:]
-    settings = [w for w in words if re.match(r"^[a-z_]+(\.\w+)*=", w)]
-    parser(name).parse_args([w for w in words if w not in settings])
+    settings, others = separated(words)
+    parser(name).parse_args(others)
     for text in settings:
         build_config(parse_yaml("scenes: s.csv\nclasses: {1: roof}\ntrain: {steps: 1}", page), [text])
 

@@ -170,7 +170,8 @@ def test_a_directory_in_place_of_a_file(place: Place, capsys: pytest.CaptureFixt
 
 @pytest.mark.parametrize(
     "spoil",
-    [bad.missing_image, bad.labels_elsewhere, bad.labels_without_crs, bad.unknown_class, bad.corrupt_images, bad.vectors_of_nothing, bad.unknown_field,
+    [bad.missing_image, bad.labels_elsewhere, bad.labels_without_crs, bad.unknown_class, bad.corrupt_images,
+     bad.vectors_of_nothing, bad.unknown_field,
      bad.images_of_nothing, bad.missing_labels],
 )  # fmt: skip
 def test_check_finds_what_would_stop_the_chain(

@@ -13,6 +13,7 @@ import pytest
 import swath
 from swath import api
 from swath.cli import VERBS
+from swath.commands import python_name
 
 PAGE = Path(__file__).parents[1] / "docs" / "python.md"
 
@@ -31,13 +32,13 @@ def test_names_are_listed_and_others_refused() -> None:
 
 def test_verbs_and_functions_have_the_same_names() -> None:
     functions = {n for n, f in inspect.getmembers(api, inspect.isfunction) if f.__module__ == "swath.api" and n[0] != "_"}
-    assert functions == set(VERBS)
+    assert functions == {python_name(verb) for verb in VERBS}
     assert functions <= set(swath.__all__)
 
 
 @pytest.mark.parametrize("name", sorted(VERBS))
 def test_every_verb_says_its_result(name: str) -> None:
-    assert "." in (inspect.getdoc(getattr(swath, name)) or "")
+    assert "." in (inspect.getdoc(getattr(swath, python_name(name))) or "")
 
 
 def test_importing_swath_is_cheap() -> None:

@@ -1,6 +1,7 @@
 """Swath: from satellite or aerial rasters and polygons to a map you can trust.
 
-The verbs of the command line are functions of the same name: `swath.train("roofs.yaml", "train.budget=10m")`.
+The verbs of the command line are functions of the same name: `swath.train("roofs.yaml", "train.budget=10m")`; `import`
+is `swath.import_`, since Python has that word.
 Importing the package loads neither torch nor GDAL.
 """
 
@@ -16,6 +17,7 @@ _PUBLIC = {
         (
             "check",
             "sample",
+            "analyze",
             "train",
             "evaluate",
             "predict",
@@ -25,13 +27,16 @@ _PUBLIC = {
             "demo",
             "verify",
             "convert",
+            "import_",
             "chip",
             "mosaic",
             "mask",
             "split",
+            "points",
             "flatten",
             "summarize",
             "apply",
+            "fetch",
             "schema",
         ),
         "swath.api",

@@ -9,20 +9,22 @@ from typing import Any
 from swath.config import LabelsSpec, PredictSpec, RuntimeSpec, VectorizeSpec, load_config, override, validated
 from swath.core.errors import ConfigError, did_you_mean
 from swath.core.legend import Legend
+from swath.disk.remote import location, remote_access
 from swath.yamltext import Marked
 
 PathLike = str | Path
 
 
-def check(*things: PathLike, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """The audit of a config, or of files, folders and manifests."""
+def check(*things: PathLike, overrides: Sequence[str] = (), faults: PathLike | None = None,
+          overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
+    """The audit of a config, or of files, folders and manifests; `faults` names a GeoPackage for faulty features."""
     from swath.steps.check import check_files, check_project
 
     if len(things) == 1 and Path(things[0]).suffix in (".yaml", ".yml"):
-        return check_project(things[0], overrides)
-    if overrides:
-        raise ConfigError("override", overrides[0], "overrides need a config", "name the YAML file")
-    return check_files(things)
+        return check_project(things[0], overrides, faults=faults, overwrite=overwrite)
+    (runtime,) = _sections(overrides, RuntimeSpec)
+    with remote_access(runtime.remote):
+        return check_files(things, faults=faults, overwrite=overwrite)
 
 
 def sample(config: PathLike, *overrides: str, overwrite: bool = False) -> dict[str, Any]:
@@ -33,6 +35,14 @@ def sample(config: PathLike, *overrides: str, overwrite: bool = False) -> dict[s
     return step(load_project(config, overrides), overwrite=overwrite)
 
 
+def analyze(config: PathLike, *overrides: str, search: bool = False) -> dict[str, Any]:
+    """The preview of what `sample` would give, with better thresholds, leaks between splits and bands that tell the label."""
+    from swath.disk.project import load_project
+    from swath.steps.analyze import analyze as step
+
+    return step(load_project(config, overrides), search=search)
+
+
 def train(config: PathLike, *overrides: str, resume: bool = False, overwrite: bool = False) -> dict[str, Any]:
     """The trained bundle of a config."""
     from swath.disk.project import load_training
@@ -41,7 +51,8 @@ def train(config: PathLike, *overrides: str, resume: bool = False, overwrite: bo
     return step(load_training(config, overrides), resume=resume, overwrite=overwrite)
 
 
-def evaluate(model: PathLike, scenes: PathLike, *overrides: str, split: str | None = "tst") -> dict[str, Any]:
+def evaluate(model: PathLike, scenes: PathLike, *overrides: str, split: str | None = "tst",
+             source: Mapping[str, str] | None = None) -> dict[str, Any]:  # fmt: skip
     """The scores of a bundle, run or map on the labelled scenes of a manifest or config."""
     from swath.disk.project import load_project
     from swath.disk.scenes import read_manifest
@@ -50,41 +61,47 @@ def evaluate(model: PathLike, scenes: PathLike, *overrides: str, split: str | No
 
     predict_spec, runtime, labels = _sections(overrides, PredictSpec, RuntimeSpec, LabelsSpec)
     regions = None
-    if Path(scenes).suffix in (".yaml", ".yml"):
-        project = load_project(scenes)
-        rows, labels = project.scenes, project.config.labels
-        if split is not None:
-            regions = {s.name: r for i, s in enumerate(rows) if (r := project.region(i, split))}  # type: ignore[arg-type]
-    else:
-        rows = read_manifest(scenes)
-    if Path(model).suffix.lower() in (".tif", ".tiff"):
-        return evaluate_map(model, rows, labels=labels)
-    return step(model, rows, split=split, regions=regions, labels=labels, predict=predict_spec, runtime=runtime)
+    with remote_access(runtime.remote):
+        if Path(scenes).suffix in (".yaml", ".yml"):
+            project = load_project(scenes)
+            rows, labels = project.scenes, project.config.labels
+            if split is not None:
+                regions = {s.name: r for i, s in enumerate(rows) if (r := project.region(i, split))}  # type: ignore[arg-type]
+        else:
+            rows = read_manifest(scenes)
+        if Path(model).suffix.lower() in (".tif", ".tiff"):
+            return evaluate_map(location(model), rows, labels=labels)
+        return step(model, rows, split=split, regions=regions, labels=labels, predict=predict_spec, runtime=runtime,
+                    sources=source)  # fmt: skip
 
 
 def predict(model: PathLike, inputs: Sequence[PathLike] | PathLike, *overrides: str, out: PathLike,
-            overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
-    """The maps of rasters: files, folders, globs or manifests."""
+            source: Mapping[str, str] | None = None, overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
+    """The maps of rasters: files, STAC items, folders, globs or manifests; `source` names files of further sources."""
     from swath.steps.predict import predict as step
 
     spec, runtime = _sections(overrides, PredictSpec, RuntimeSpec)
     listed = [inputs] if isinstance(inputs, str | Path) else inputs
-    return step(model, listed, out, spec=spec, runtime=runtime, overwrite=overwrite)
+    with remote_access(runtime.remote):
+        return step(model, listed, out, spec=spec, runtime=runtime, sources=source, overwrite=overwrite)
 
 
 def vectorize(map_path: PathLike, *overrides: str, out: PathLike, overwrite: bool = False) -> dict[str, Any]:
     """The polygons of a map as a GeoPackage."""
     from swath.steps.vectorize import vectorize as step
 
-    (spec,) = _sections(overrides, VectorizeSpec)
-    return step(map_path, out, spec=spec, overwrite=overwrite)
+    spec, runtime = _sections(overrides, VectorizeSpec, RuntimeSpec)
+    with remote_access(runtime.remote):
+        return step(map_path, out, spec=spec, overwrite=overwrite)
 
 
-def info(thing: PathLike) -> dict[str, Any]:
+def info(thing: PathLike, *overrides: str) -> dict[str, Any]:
     """What a raster, vector, store, bundle, run, map or config is."""
     from swath.steps.info import info as step
 
-    return step(thing)
+    (runtime,) = _sections(overrides, RuntimeSpec)
+    with remote_access(runtime.remote):
+        return step(thing)
 
 
 def run(config: PathLike, *overrides: str, start: str | None = None, only: str | None = None,
@@ -124,6 +141,18 @@ def convert(
     return step(source, out, to=to, source_format=source_format, legend=legend, overwrite=overwrite)
 
 
+def import_(
+    system: str, source: PathLike, *, out: PathLike, root: PathLike | None = None, pair_by: str = "stem",
+    pattern: str | None = None, allow_missing: bool = False, overwrite: bool = False,
+) -> dict[str, Any]:  # fmt: skip
+    """The config and manifest made from another system's, with a row for every old key."""
+    from swath.importers.import_ import import_ as step
+    from swath.importers.pairs import Pairing
+
+    return step(system, source, out, root=root, pairing=Pairing(pair_by, pattern), allow_missing=allow_missing,
+                overwrite=overwrite)  # fmt: skip
+
+
 def schema() -> dict[str, Any]:
     """The JSON Schema of configs."""
     from swath.config import json_schema
@@ -147,24 +176,28 @@ def _sections(overrides: Sequence[str], *specs: type[Any]) -> list[Any]:
     ]
 
 
-def chip(images: Sequence[PathLike] | PathLike, *, out: PathLike, size: int, stride: int | None = None,
+def chip(images: Sequence[PathLike] | PathLike, *overrides: str, out: PathLike, size: int, stride: int | None = None,
          edge: str = "keep", pattern: str = "{stem}_{row}_{col}.tif", expect: int | None = None,
          overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
     """Georeferenced windows of rasters, a GeoTIFF each."""
     from swath.steps.chip import chip as step
 
-    return step(images, out, size=size, stride=stride, edge=_choice("edge", edge, ("keep", "pad", "shift", "drop")),
-                pattern=pattern, expect=expect, overwrite=overwrite)  # fmt: skip
+    (runtime,) = _sections(overrides, RuntimeSpec)
+    with remote_access(runtime.remote):
+        return step(images, out, size=size, stride=stride, edge=_choice("edge", edge, ("keep", "pad", "shift", "drop")),
+                    pattern=pattern, expect=expect, overwrite=overwrite)  # fmt: skip
 
 
-def mosaic(inputs: Sequence[PathLike] | PathLike, *, out: PathLike, on_overlap: str = "first", kind: str | None = None,
+def mosaic(inputs: Sequence[PathLike] | PathLike, *overrides: str, out: PathLike, on_overlap: str = "first", kind: str | None = None,
            overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
     """One raster of many that lie side by side: a COG, or by the suffix .vrt a VRT."""
     from swath.steps.mosaic import mosaic as step
 
     rule = _choice("on_overlap", on_overlap, ("first", "last", "mean", "max", "min"))
     made = _choice("kind", kind or ("vrt" if Path(out).suffix.lower() == ".vrt" else "cog"), ("cog", "vrt"))
-    return step(inputs, out, on_overlap=rule, kind=made, overwrite=overwrite)
+    (runtime,) = _sections(overrides, RuntimeSpec)
+    with remote_access(runtime.remote):
+        return step(inputs, out, on_overlap=rule, kind=made, overwrite=overwrite)
 
 
 def mask(images: Sequence[PathLike] | PathLike, labels: Sequence[PathLike] | PathLike | None = None, *overrides: str,
@@ -172,9 +205,10 @@ def mask(images: Sequence[PathLike] | PathLike, labels: Sequence[PathLike] | Pat
     """The class raster of every image: labels burnt on its grid, by the classes of a config."""
     from swath.steps.mask import mask as step
 
-    legend, spec = _classes(config, overrides)
+    legend, spec, remote = _classes(config, overrides)
     assert legend is not None
-    return step(images, labels, out, legend=legend, labels_spec=spec, overwrite=overwrite)
+    with remote_access(remote):
+        return step(images, labels, out, legend=legend, labels_spec=spec, overwrite=overwrite)
 
 
 def summarize(images: Sequence[PathLike] | PathLike, *overrides: str, out: PathLike | None = None,
@@ -183,8 +217,9 @@ def summarize(images: Sequence[PathLike] | PathLike, *overrides: str, out: PathL
     """What rasters hold: statistics per band and per class, areas, histograms."""
     from swath.steps.summarize import summarize as step
 
-    legend, spec = _classes(config, overrides)
-    return step(images, out=out, labels=labels, legend=legend, labels_spec=spec, bins=bins)
+    legend, spec, remote = _classes(config, overrides)
+    with remote_access(remote):
+        return step(images, out=out, labels=labels, legend=legend, labels_spec=spec, bins=bins)
 
 
 def flatten(image: PathLike, *overrides: str, out: PathLike, labels: Sequence[PathLike] | PathLike | None = None,
@@ -193,9 +228,10 @@ def flatten(image: PathLike, *overrides: str, out: PathLike, labels: Sequence[Pa
     """The table of a raster's pixels, CSV or Parquet."""
     from swath.steps.flatten import flatten as step
 
-    legend, spec = _classes(config, overrides)
-    return step(image, out, labels=labels, legend=legend, labels_spec=spec, bands=bands,
-                form=_choice("form", form, ("long", "wide")), overwrite=overwrite)  # fmt: skip
+    legend, spec, remote = _classes(config, overrides)
+    with remote_access(remote):
+        return step(image, out, labels=labels, legend=legend, labels_spec=spec, bands=bands,
+                    form=_choice("form", form, ("long", "wide")), overwrite=overwrite)  # fmt: skip
 
 
 def apply(function: str, sources: Mapping[str, PathLike], *, out: PathLike, window: int = 1024, margin: int = 0,
@@ -215,14 +251,59 @@ def split(manifest: PathLike, *, out: PathLike, trn: float = 0.8, val: float = 0
                        method=_choice("method", method, ("random", "interleave")), overwrite=overwrite)  # fmt: skip
 
 
-def _classes(config: PathLike | None, overrides: Sequence[str]) -> tuple[Legend | None, LabelsSpec | None]:
-    """The class table and label settings of a config; none without a config."""
-    if config is None:
+def points(*things: PathLike, out: PathLike | None = None, labels: PathLike | None = None, field: str | None = None,
+           nodata: float | None = None, mask: PathLike | None = None, strategy: str = "smallest",
+           number: float | None = None, counts: Mapping[int, int] | None = None, sampler: str = "periodic",
+           jitter: float = 0.0, patch: int | None = None, step: int | None = None, offset: tuple[int, int] = (0, 0),
+           seed_share: float = 0.25, split: str | None = None, order: str = "interleave",
+           shares: Sequence[float] = (50, 25, 25), seed: int = 0, statistics: PathLike | None = None,
+           overrides: Sequence[str] = (), overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
+    """Sample points of a config, or of images with labels, or of label images, as a GeoPackage."""
+    from swath.core.events import Events
+    from swath.core.selection import GRID_STRATEGIES, STRATEGIES, Draw
+    from swath.disk.candidates import file_sources, project_sources
+    from swath.disk.project import load_project
+    from swath.steps.points import points as draw_points
+
+    is_config = len(things) == 1 and Path(things[0]).suffix in (".yaml", ".yml")
+    by = _choice("split", split or ("regions" if is_config else "none"), ("regions", "chessboard", "proportions", "none"))
+    draw = Draw(_choice("strategy", strategy, (*STRATEGIES, *GRID_STRATEGIES)), number, counts,
+                _choice("sampler", sampler, ("periodic", "random")), jitter, seed, patch, step, (offset[0], offset[1]), seed_share,
+                by, _choice("order", order, ("interleave", "random")), tuple(shares))  # fmt: skip
+    events = Events()
+    if is_config:
+        if any(given is not None for given in (labels, field, nodata, mask)):
+            raise ConfigError("points-config", "points", "a config has its own labels and nodata", "leave them out")
+        project = load_project(things[0], [*overrides, "sample.points=null"])  # drawn from labels, not from points
+        sources, events = project_sources(project), project.events
+    else:
         if overrides:
-            raise ConfigError("override", overrides[0], "overrides need a config", "name the YAML file with --config")
-        return None, None
+            raise ConfigError("override", overrides[0], "overrides need a config", "name the YAML file")
+        sources = file_sources(things, labels, field_name=field, nodata=nodata, mask=mask,
+                               label_images=strategy != "grid", events=events)  # fmt: skip
+    return draw_points(sources, out, draw=draw, events=events, statistics=statistics, overwrite=overwrite)
+
+
+def fetch(sources: Sequence[PathLike] | PathLike, *, out: PathLike | None = None, listing: bool = False,
+          include: Sequence[str] | str = (), limit: int | None = None, overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
+    """Copies of remote files in a directory, checksummed, or with `listing` what there is."""
+    from swath.steps.fetch import fetch as step
+
+    listed = [sources] if isinstance(sources, str | Path) else list(sources)
+    globs = [include] if isinstance(include, str) else list(include)
+    return step(listed, out, listing=listing, include=globs, limit=limit, overwrite=overwrite)
+
+
+def _classes(config: PathLike | None, overrides: Sequence[str]) -> tuple[Legend | None, LabelsSpec | None, bool]:
+    """The class table and label settings of a config, none without one; and whether remote files may be read."""
+    if config is None:
+        others = [text for text in overrides if not text.startswith("runtime.")]
+        if others:
+            raise ConfigError("override", others[0], "overrides need a config", "name the YAML file with --config")
+        (runtime,) = _sections(overrides, RuntimeSpec)
+        return None, None, runtime.remote
     loaded = load_config(config, overrides)
-    return loaded.legend(), loaded.labels
+    return loaded.legend(), loaded.labels, loaded.runtime.remote
 
 
 def _choice(key: str, value: str, known: tuple[str, ...]) -> Any:

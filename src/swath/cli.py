@@ -29,11 +29,18 @@ def _config(p: argparse.ArgumentParser) -> None:
 
 def _check_args(p: argparse.ArgumentParser) -> None:
     p.add_argument("things", nargs="+", metavar="CONFIG|FILE", help="a config, or rasters, vectors, folders, manifests")
+    p.add_argument("--faults", metavar="FILE", help="a GeoPackage for the features that something is wrong with")
+    overwrite_argument(p)
 
 
 def _sample_args(p: argparse.ArgumentParser) -> None:
     _config(p)
     overwrite_argument(p)
+
+
+def _analyze_args(p: argparse.ArgumentParser) -> None:
+    _config(p)
+    p.add_argument("--search", action="store_true", help="show every threshold that the search tried")
 
 
 def _train_args(p: argparse.ArgumentParser) -> None:
@@ -48,13 +55,29 @@ def _evaluate_args(p: argparse.ArgumentParser) -> None:
     p.add_argument("model", help="a bundle, a run, or a finished map")
     p.add_argument("scenes", help="manifest or config with labelled scenes")
     p.add_argument("--split", default="tst", help="trn, val, tst or all (default: tst)")
+    _source_argument(p)
 
 
 def _predict_args(p: argparse.ArgumentParser) -> None:
     p.add_argument("model", help="a bundle or a run")
-    p.add_argument("inputs", nargs="+", metavar="INPUT", help="rasters, folders, globs or manifests")
+    p.add_argument("inputs", nargs="*", metavar="INPUT", help="rasters, STAC items, folders, globs or manifests")
+    _source_argument(p)
     p.add_argument("--out", required=True, metavar="DIR", help="directory of the maps")
     overwrite_argument(p)
+
+
+def _source_argument(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--source", action="append", metavar="NAME=FILE",
+                   help="a further source of the model; several files of one image as a.tif;b.tif")  # fmt: skip
+
+
+def _sources(given: Sequence[str] | None) -> dict[str, str] | None:
+    """The sources of `--source NAME=FILE`. Raises ConfigError."""
+    pairs = [text.partition("=") for text in given or ()]
+    for name, equals, file in pairs:
+        if not (name and equals and file):
+            raise ConfigError("source", f"--source {name}{equals}{file}", "names no file", "write --source NAME=FILE")
+    return {name: file for name, _, file in pairs} or None
 
 
 def _vectorize_args(p: argparse.ArgumentParser) -> None:
@@ -107,10 +130,18 @@ def _show_info(result: dict[str, Any]) -> str:
 
 
 def _show_sample(r: dict[str, Any]) -> str:
+    from swath.disk.leakage import leak_lines
+
     rows = [(s, r["samples"][s], *(c["share"] for c in classes.values())) for s, classes in r["classes"].items()]
     head = ["split", "samples", *next(iter(r["classes"].values()))]
-    notes = [counts("dropped", r["dropped"]), counts("events", r["events"])]
+    notes = [counts("dropped", r["dropped"]), counts("events", r["events"]), *leak_lines(r["leakage"])]
     return "\n".join([table(rows, head), *filter(None, notes), f"store: {r['store']}"])
+
+
+def _show_analyze(result: dict[str, Any]) -> str:
+    from swath.steps.analyze import render
+
+    return render(result)
 
 
 def _show_train(r: dict[str, Any]) -> str:
@@ -128,7 +159,7 @@ def _show_scores(r: dict[str, Any]) -> str:
 
 
 def _show_predict(r: dict[str, Any]) -> str:
-    rows = [(Path(m["map"]).name, m["executor"], m["tiles"], m["margin"], m["exact"], m["seconds"]) for m in r["maps"]]
+    rows = [(m["map"].rpartition("/")[2], m["executor"], m["tiles"], m["margin"], m["exact"], m["seconds"]) for m in r["maps"]]
     speed = f"\n{r['megapixels_per_second']:.2f} megapixels per second" if r["megapixels_per_second"] else ""
     return table(rows, ["map", "executor", "tiles", "margin", "exact", "seconds"]) + speed
 
@@ -163,22 +194,26 @@ def _show_json(r: dict[str, Any]) -> str:
 
 VERBS: dict[str, Verb] = {
     "check": Verb("an audit of all scenes: everything that would spoil the map", "swath check roofs.yaml", _check_args,
-                  lambda a, o: call("check")(*a.things, overrides=o), _show_check),
+                  lambda a, o: call("check")(*a.things, overrides=o, faults=a.faults, overwrite=a.overwrite), _show_check),
     "sample": Verb("a store of samples, cut, labelled, split and filtered", "swath sample roofs.yaml sample.tile=512",
                    _sample_args, lambda a, o: call("sample")(a.config, *o, overwrite=a.overwrite), _show_sample),
+    "analyze": Verb("a preview of the samples: class shares, filters, thresholds, leaks", "swath analyze roofs.yaml",
+                    _analyze_args, lambda a, o: call("analyze")(a.config, *o, search=a.search), _show_analyze),
     "train": Verb("a model bundle, best and last, with curves", "swath train roofs.yaml train.budget=10m", _train_args,
                   lambda a, o: call("train")(a.config, *o, resume=a.resume, overwrite=a.overwrite), _show_train),
     "evaluate": Verb("exact scores on labelled scenes", "swath evaluate runs/roofs scenes.csv --split tst", _evaluate_args,
-                     lambda a, o: call("evaluate")(a.model, a.scenes, *o, split=None if a.split == "all" else a.split),
+                     lambda a, o: call("evaluate")(a.model, a.scenes, *o, split=None if a.split == "all" else a.split,
+                                                      source=_sources(a.source)),
                      _show_scores),
     "predict": Verb("a map of every input raster, a Cloud-Optimized GeoTIFF on its own grid",
                     "swath predict runs/roofs new/*.tif --out maps", _predict_args,
-                    lambda a, o: call("predict")(a.model, a.inputs, *o, out=a.out, overwrite=a.overwrite), _show_predict),
+                    lambda a, o: call("predict")(a.model, a.inputs, *o, out=a.out, source=_sources(a.source),
+                                                     overwrite=a.overwrite), _show_predict),
     "vectorize": Verb("the polygons of a map as a GeoPackage", "swath vectorize maps/town_map.tif --out town.gpkg",
                       _vectorize_args,
                       lambda a, o: call("vectorize")(a.map, *o, out=a.out, overwrite=a.overwrite), _show_vectorize),
     "info": Verb("what a thing is: raster, vector, store, bundle, run, map or config", "swath info runs/roofs", _info_args,
-                 lambda a, o: plain("info", o)(a.thing), _show_info),
+                 lambda a, o: call("info")(a.thing, *o), _show_info),
     "run": Verb("the whole chain: check, sample, train, evaluate, predict, vectorize", "swath run roofs.yaml", _run_args,
                 lambda a, o: call("run")(a.config, *o, start=a.start, only=a.only, overwrite=a.overwrite), _show_run),
     "demo": Verb("the whole chain on a generated town, in under three minutes", "swath demo --out demo", _demo_args,
@@ -253,13 +288,23 @@ def _dispatch(words: list[str]) -> int:
     name, rest = words[0], words[1:]
     if name not in VERBS:
         raise ConfigError("verb-unknown", "swath", f"no verb '{name}'", did_you_mean(name, VERBS))
-    overrides = [w for w in rest if _OVERRIDE.match(w) and not Path(w).exists()]
-    args = parser(name).parse_args([w for w in rest if w not in overrides])
+    overrides, others = separated(rest)
+    args = parser(name).parse_args(others)
     set_verbosity(0 if args.quiet else 1)
     set_quiet(args.quiet)
     result = VERBS[name].call(args, overrides)
     print(json.dumps(result) if args.json else VERBS[name].show(result), flush=True)
     return 0 if result.get("ok", True) else 3
+
+
+def separated(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """(settings such as `train.steps=10`, the other words) of a command line."""
+    settings: list[str] = []
+    others: list[str] = []
+    for word, before in zip(words, ["", *words], strict=False):
+        is_setting = _OVERRIDE.match(word) and before != "--source" and not Path(word).exists()
+        (settings if is_setting else others).append(word)
+    return settings, others
 
 
 def _failed(error: SwathError, *, as_json: bool, debug: bool) -> int:

@@ -1,4 +1,4 @@
-"""The raster tools as verbs of the command line."""
+"""Importing, and the raster tools, as verbs of the command line."""
 
 from __future__ import annotations
 
@@ -82,6 +82,54 @@ def _split_args(p: argparse.ArgumentParser) -> None:
     overwrite_argument(p)
 
 
+def _points_args(p: argparse.ArgumentParser) -> None:
+    p.add_argument("things", nargs="+", metavar="CONFIG|IMAGE", help="a config, images or manifests, or label images")
+    p.add_argument("--out", metavar="FILE", help="the GeoPackage of points")
+    p.add_argument("--statistics", metavar="FILE", help="valid pixels per class and per polygon, .json or .csv")
+    p.add_argument("--labels", metavar="FILE", help="polygons, or a class raster on the images' grid")
+    p.add_argument("--field", metavar="NAME", help="field of the class (default: `class`, else all polygons are class 1)")
+    p.add_argument("--nodata", type=float, help="value of pixels without data, where the file has no tag")
+    p.add_argument("--mask", metavar="FILE", help="raster of the image's size; its 0 is left out")
+    p.add_argument("--strategy", default="smallest",
+                   choices=("smallest", "constant", "percent", "total", "byclass", "all", "grid", "balanced"),
+                   help="how many of each class, or points on a grid (default: smallest)")  # fmt: skip
+    p.add_argument("--number", type=float, help="points per class (constant), in all (total, balanced), percent (percent)")
+    p.add_argument("--counts", nargs="+", metavar="ID:N", help="points of each class id (byclass)")
+    p.add_argument("--sampler", default="periodic", choices=("periodic", "random"),
+                   help="evenly spread candidates, or random ones (default: periodic)")  # fmt: skip
+    p.add_argument("--jitter", type=float, default=0.0, help="randomness of periodic points, 0 to 1 (default: 0)")
+    p.add_argument("--patch", type=int, help="side of patches in pixels that must lie inside the image (grid: 16 unless told)")
+    p.add_argument("--step", type=int, help="pixels between grid points, side of a chessboard's squares (default: patch)")
+    p.add_argument("--offset", type=int, nargs=2, default=(0, 0), metavar=("Y", "X"), help="first row and column of the grid")
+    p.add_argument("--seed-share", type=float, default=0.25, help="regular share of balanced points (default: 0.25)")
+    p.add_argument("--split", choices=("regions", "chessboard", "proportions", "none"),
+                   help="how points are split (default: the regions of a config; none for files)")  # fmt: skip
+    p.add_argument("--order", default="interleave", choices=("interleave", "random"), help="order of dealing (proportions)")
+    p.add_argument("--shares", type=float, nargs=3, default=(50, 25, 25), metavar=("TRN", "VAL", "TST"),
+                   help="proportions of the splits (default: 50 25 25)")  # fmt: skip
+    p.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
+    overwrite_argument(p)
+
+
+def _counts(texts: list[str] | None) -> dict[int, int] | None:
+    """Class id -> number of `ID:N` words."""
+    if texts is None:
+        return None
+    try:
+        return {int(i): int(n) for i, n in (text.split(":") for text in texts)}
+    except ValueError as e:
+        raise ConfigError("points-counts", " ".join(texts), "is no list of ID:N", "write --counts 1:100 2:50") from e
+
+
+def _points(a: argparse.Namespace, o: list[str]) -> dict[str, Any]:
+    """The points that the arguments ask for."""
+    return call("points")(*a.things, out=a.out, labels=a.labels, field=a.field, nodata=a.nodata, mask=a.mask,
+                          strategy=a.strategy, number=a.number, counts=_counts(a.counts), sampler=a.sampler,
+                          jitter=a.jitter, patch=a.patch, step=a.step, offset=a.offset, seed_share=a.seed_share,
+                          split=a.split, order=a.order, shares=a.shares, seed=a.seed, statistics=a.statistics,
+                          overrides=o, overwrite=a.overwrite)  # fmt: skip
+
+
 def _sources(texts: list[str]) -> dict[str, str]:
     """Name -> file of `NAME:FILE` words."""
     found: dict[str, str] = {}
@@ -91,6 +139,16 @@ def _sources(texts: list[str]) -> dict[str, str]:
             raise ConfigError("source", text, "is no NAME:FILE with a name of its own", "write --source a:image.tif")
         found[name] = file
     return found
+
+
+def _fetch_args(p: argparse.ArgumentParser) -> None:
+    p.add_argument("sources", nargs="+", metavar="SOURCE",
+                   help="s3://, http(s)://, file:// or local: files, prefixes, folders, manifests, lists (.txt), STAC items")  # fmt: skip
+    p.add_argument("--out", metavar="DIR", help="directory of the copies")
+    p.add_argument("--list", action="store_true", dest="listing", help="print what there is; copy nothing")
+    p.add_argument("--include", action="append", default=[], metavar="GLOB", help="only names that fit; may be repeated")
+    p.add_argument("--limit", type=int, metavar="N", help="only the first N files")
+    overwrite_argument(p)
 
 
 def _show_chip(r: dict[str, Any]) -> str:
@@ -107,6 +165,26 @@ def _show_mask(r: dict[str, Any]) -> str:
     rows = [(Path(m["mask"]).name, m["polygons"], m["classes"], m["ignored"]) for m in r["masks"]]
     shown = table(rows, ["mask", "polygons", "pixels", "ignored"])
     return "\n".join(filter(None, [shown, counts("events", r["events"]), f"masks: {r['out']}"]))
+
+
+def _import_args(p: argparse.ArgumentParser) -> None:
+    p.add_argument("system", metavar="SYSTEM", help="gdl, gdl-csv, roof, frames-masks, nist, images-masks or otb")
+    p.add_argument("source", metavar="FILE", help="the old config, list, script or folder")
+    p.add_argument("--out", required=True, metavar="DIR", help="directory of the new config and manifest")
+    p.add_argument("--root", metavar="DIR", help="where relative paths start (default: found by looking)")
+    p.add_argument("--pair-by", default="stem", choices=("stem", "regex", "order"),
+                   help="how images find their masks (default: stem)")  # fmt: skip
+    p.add_argument("--pattern", metavar="REGEX", help="with --pair-by regex: what image and mask have in common")
+    p.add_argument("--allow-missing", action="store_true", help="go on without files that are missing or unmatched")
+    overwrite_argument(p)
+
+
+def _show_import(r: dict[str, Any]) -> str:
+    rows = [(x["key"], x["value"], x["became"], x["note"]) for x in r["report"]]
+    lines = [table(rows, ["key", "value", "became", "note"]), *(f"missing: {m}" for m in r["missing"])]
+    lines += [f"manifest: {r['manifest']} ({r['scenes']} scenes)"] if r["manifest"] else []
+    lines += [f"config: {r['config']}"] if r["config"] else []
+    return "\n".join([*lines, *(f"then: {c}" for c in r["commands"])])
 
 
 def _show_summarize(r: dict[str, Any]) -> str:
@@ -132,12 +210,39 @@ def _show_split(r: dict[str, Any]) -> str:
     return f"{table(rows, ['split', 'scenes', 'units'])}\n{r['replaced']} splits replaced\nmanifest: {r['manifest']}"
 
 
+def _show_points(r: dict[str, Any]) -> str:
+    keys = ("id", "available", "points", "rate", "trn", "val", "tst")
+    rows = [(name, *(c.get(k) for k in keys)) for name, c in r["classes"].items()]
+    split = ", ".join(f"{n} {s}" for s, n in r["splits"].items())
+    files = [f"{r['count']} points ({split}): {r['points']}"] if r["points"] else []
+    files += [f"statistics: {r['statistics']}"] if "statistics" in r else []
+    return "\n".join(filter(None, [table(rows, ["class", *keys]) if rows else "", *r["notes"], counts("events", r["events"]), *files]))
+
+
+def _show_fetch(r: dict[str, Any]) -> str:
+    lines = [f"failed: {f['source']}: {f['message']}; {f['fix']}" for f in r["failed"]]
+    if "out" not in r:
+        shown = table([(f["name"], f"{f['size']:,}", f["source"]) for f in r["files"]], ["file", "bytes", "source"])
+        return "\n".join([shown, *lines, f"{len(r['files'])} files, {r['bytes']:,} bytes"])
+    told = f"{r['fetched']} fetched ({r['bytes']:,} bytes), {r['skipped']} skipped, {len(r['failed'])} failed: {r['out']}"
+    return "\n".join(filter(None, [*lines, counts("events", r["events"]), told]))
+
+
 TOOLS: dict[str, Verb] = {
+    "fetch": Verb("a directory with copies of remote files, checksummed", "swath fetch s3://bucket/scenes/ --out scenes",
+                  _fetch_args,
+                  lambda a, o: plain("fetch", o)(a.sources, out=a.out, listing=a.listing, include=a.include,
+                                                  limit=a.limit, overwrite=a.overwrite), _show_fetch),
+    "import": Verb("a config and a manifest made from another system's, with a row for every key",
+                   "swath import gdl config.yaml --out imported", _import_args,
+                   lambda a, o: plain("import", o)(a.system, a.source, out=a.out, root=a.root, pair_by=a.pair_by,
+                                                    pattern=a.pattern, allow_missing=a.allow_missing,
+                                                    overwrite=a.overwrite), _show_import),
     "chip": Verb("a folder of georeferenced windows of rasters", "swath chip images --size 512 --out chips", _chip_args,
-                 lambda a, o: plain("chip", o)(a.images, out=a.out, size=a.size, stride=a.stride, edge=a.edge,
+                 lambda a, o: call("chip")(a.images, *o, out=a.out, size=a.size, stride=a.stride, edge=a.edge,
                                                 pattern=a.pattern, expect=a.expect, overwrite=a.overwrite), _show_chip),
     "mosaic": Verb("one raster of many that lie side by side", "swath mosaic chips --out whole.tif", _mosaic_args,
-                   lambda a, o: plain("mosaic", o)(a.inputs, out=a.out, on_overlap=a.on_overlap, overwrite=a.overwrite),
+                   lambda a, o: call("mosaic")(a.inputs, *o, out=a.out, on_overlap=a.on_overlap, overwrite=a.overwrite),
                    _show_mosaic),
     "mask": Verb("a class raster of every image, its labels burnt on its grid",
                  "swath mask images --labels roofs.gpkg --config roofs.yaml --out masks", _mask_args,
@@ -159,4 +264,6 @@ TOOLS: dict[str, Verb] = {
                   _split_args,
                   lambda a, o: plain("split", o)(a.manifest, out=a.out, trn=a.trn, val=a.val, tst=a.tst, by=a.by,
                                                   seed=a.seed, method=a.method, overwrite=a.overwrite), _show_split),
+    "points": Verb("a GeoPackage of sample points, drawn from labels or from a grid",
+                   "swath points image.tif --labels fields.gpkg --out points.gpkg", _points_args, _points, _show_points),
 }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import keyword
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -28,11 +29,16 @@ def overwrite_argument(p: argparse.ArgumentParser) -> None:
     p.add_argument("--overwrite", action="store_true", help="replace what is there")
 
 
+def python_name(verb: str) -> str:
+    """The name of a verb's function: `import_` where the word is Python's own."""
+    return f"{verb}_" if keyword.iskeyword(verb) else verb
+
+
 def call(name: str) -> Any:
     """The function behind a verb, loaded when it is needed."""
     from swath import api
 
-    return getattr(api, name)
+    return getattr(api, python_name(name))
 
 
 def plain(name: str, overrides: list[str]) -> Any:

@@ -87,6 +87,8 @@ class ClassSpec(Spec):
         """Accepts `1: roof` for `1: {name: roof}` and a single source value for a list."""
         if isinstance(value, str):
             return {"name": value}
+        if isinstance(value, dict) and "color" in value and value["color"] is None:
+            raise ValueError('its color is empty: put quotes around it, as in "#efcd08", since # begins a comment')
         if isinstance(value, dict) and "source" in value and not isinstance(value["source"], list | tuple):
             return {**value, "source": [value["source"]]}
         return value
@@ -134,6 +136,80 @@ class BandsSpec(Spec):
     )
 
 
+class CoordinatesSpec(Spec):
+    """Row and column of the scene as input planes, as CoordConv has them."""
+
+    centered: bool = setting(True, "the centre of the scene is 0", "so that both sides look alike")
+    normalized: bool = setting(True, "from -0.5 to 0.5 across the scene", "scenes may differ in size")
+    scale: float = setting(1.0, "factor", "1")
+    radius: bool = setting(False, "a third plane: the distance to the centre", "two planes")
+
+
+class SourceSpec(Spec):
+    """One source of the model input, in band order. Without a kind it is a raster: the manifest's column of its name.
+
+    Kinds: `vector`, `metadata`, `coordinates`, `reader`.
+    """
+
+    bands: Annotated[tuple[Count, ...], Field(min_length=1)] | None = setting(
+        None, "1-based bands of the source's files", "all of them"
+    )
+    resample: Literal["nearest", "bilinear", "cubic", "average"] = setting(
+        "bilinear", "how a source of another grid comes onto that of the image", "smooth, for measured values"
+    )
+    nodata_value: float | None = setting(None, "nodata value where its files declare none", "bands.nodata_value")
+    vector: str | None = setting(
+        None, "vector file that becomes bands (a column of the source's name goes before it)", "no vector"
+    )
+    layer: str | None = setting(None, "layer of the vector file", "the first layer")
+    field: str | None = setting(None, "field of the vector file that holds `ids`", "all features make one band")
+    ids: Values = setting((), "values of `field`: one band each, in this order", "all features make one band")
+    encode: Literal["binary", "distance", "constant", "scaled"] | None = setting(
+        None, "vector: binary or (signed) distance; metadata: constant or scaled (row and column times the value)",
+        "binary, or constant",
+    )  # fmt: skip
+    log: bool = setting(False, "distances as ln(d + 1) on either side", "pixels")
+    scale: float = setting(1.0, "factor on the bands of a vector", "1")
+    limit: int = setting(128, "largest distance in pixels", "keeps distances the same in every tile", ge=1, le=2048)
+    metadata: str | None = setting(None, "number of the scene (column, `metadata` file, STAC property)", "none")
+    coordinates: bool | CoordinatesSpec = setting(False, "row and column of the scene as planes", "none")
+    reader: str | None = setting(None, "a user's own reader, package.module:function", "Swath's own")
+    options: dict[str, Any] = setting({}, "options of that reader", "none")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        """Accepts nothing at all for a raster, and a single id for a list."""
+        if value is None:
+            return {}
+        if isinstance(value, dict) and "ids" in value and not isinstance(value["ids"], list | tuple):
+            return {**value, "ids": [value["ids"]]}
+        return value
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> SourceSpec:
+        """Refuses two kinds at once, and options of another kind."""
+        kinds = [k for k in ("vector", "metadata", "coordinates", "reader") if getattr(self, k)]
+        if len(kinds) > 1:
+            raise ValueError(f"is {' and '.join(kinds)} at once: make it two sources")
+        kind = kinds[0] if kinds else "raster"
+        allowed = {"vector": ("binary", "distance"), "metadata": ("constant", "scaled")}.get(kind, ())
+        if self.encode is not None and self.encode not in allowed:
+            raise ValueError(
+                f"encode: {self.encode} is not for {kind}" + (f", choose {' or '.join(allowed)}" if allowed else "")
+            )
+        if self.ids and self.field is None:
+            raise ValueError("ids need the `field` that holds them")
+        if self.field is not None and not self.ids:
+            raise ValueError("a `field` needs `ids`: one band is made for each of them")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """raster, vector, metadata, coordinates or reader."""
+        return next((k for k in ("vector", "metadata", "coordinates", "reader") if getattr(self, k)), "raster")
+
+
 class LabelsSpec(Spec):
     """How vectors and label rasters become class indices."""
 
@@ -149,13 +225,33 @@ class LabelsSpec(Spec):
 class SplitSpec(Spec):
     """Where validation (and test) labels come from when the manifest does not say."""
 
-    by: Literal["auto", "scene", "block"] = setting("auto", "unit that is held out", "decided from the data")
+    by: Literal["auto", "scene", "group", "block", "chessboard", "interleave", "none"] = setting(
+        "auto", "unit that is held out", "decided from the data"
+    )
     val: Fraction = setting(0.1, "share of the labelled pixels for validation", "enough to choose a checkpoint")
     tst: Fraction = setting(0.0, "share of the labelled pixels for a test split", "the manifest's `tst` rows are used")
     block: Count | Literal["auto"] = setting("auto", "side of a spatial block in pixels", "decided from the data")
     buffer: int = setting(
         32, "pixels around held-out blocks that train nothing", "parts of one object stay apart", ge=0
     )
+    stratify: bool = setting(
+        True, "hold out what has class shares close to those of all, not what chance picks", "steadier scores"
+    )
+    order: Literal["interleave", "random"] = setting(
+        "interleave", "order in which `interleave` deals the blocks", "spreads every split over the scenes"
+    )
+    seed: int = setting(0, "seed of chance in splits and in `sample.limit`", "0", ge=0)
+    overlap: Literal["auto", "cut", "keep", "error"] = setting(
+        "auto", "labels on ground that another split scores", "cut where a scene keeps half of its labels, else told"
+    )
+    files: Count | None = setting(None, "most scenes that train, the first ones of the manifest", "all of them")
+
+    @model_validator(mode="after")
+    def _something_trains(self) -> SplitSpec:
+        """Refuses shares that leave nothing to train on where blocks are dealt by them."""
+        if self.by == "interleave" and self.val + self.tst >= 1:
+            raise ValueError("split.val and split.tst leave nothing for training")
+        return self
 
 
 class SampleSpec(Spec):
@@ -175,6 +271,38 @@ class SampleSpec(Spec):
     compress: Literal["none", "lz4"] = setting(
         "none", "how records are stored: as they are, or bit-shuffled and compressed", "read at memory speed"
     )
+    limit: dict[Literal["trn", "val", "tst"], Count] = setting(
+        {}, "most samples per split, a random subset: `{trn: 100}`", "all that the filters keep"
+    )
+    points: str | None = setting(
+        None, "vector file of points that samples are cut around, relative to the config", "samples lie on a grid"
+    )
+    reject_nodata: Literal["any", "all"] | Fraction = setting(
+        "all", "nodata pixels that refuse a patch around a point: any, all, or more than a share", "a patch needs some image"
+    )
+
+    def refusal(self, missing: int, area: int) -> str | None:
+        """Why a patch of `area` pixels around a point, `missing` of them without data, is refused, or None."""
+        rule = self.reject_nodata
+        refused = missing > 0 if rule == "any" else missing == area if rule == "all" else missing > rule * area
+        return "nodata in the patch" if refused else None
+
+
+class CoordConvSpec(CoordinatesSpec):
+    """Coordinate channels for the network (CoordConv)."""
+
+    where: Literal["input", "all"] = setting(
+        "input", "input: planes of the scene beside the bands; all: every convolution sees its own coordinates",
+        "planes of the scene keep maps exact at tile borders",
+    )  # fmt: skip
+    noise: float = setting(0.0, "standard deviation of a jitter while training (where: all)", "none", ge=0)
+
+    @model_validator(mode="after")
+    def _noise_inside(self) -> CoordConvSpec:
+        """Refuses a jitter of input planes: a scene's coordinates are what they are."""
+        if self.noise and self.where == "input":
+            raise ValueError("noise needs where: all")
+        return self
 
 
 class ModelSpec(Spec):
@@ -191,12 +319,18 @@ class ModelSpec(Spec):
     head: Literal["multiclass", "binary"] = setting(
         "multiclass", "one score per class, or one sigmoid", "any class count"
     )
+    adapter: str | None = setting(
+        None, "filters of bands beyond three in pretrained weights (smp-*): repeat, mean or copy:BAND", "smp's own rule"
+    )
+    coordconv: CoordConvSpec | None = setting(None, "coordinate channels", "none: place tells nothing")
     options: dict[str, Any] = setting({}, "further options of a user's own model", "none")
 
     def given(self) -> dict[str, Any]:
         """The options that were set, for the builder."""
-        named = ("depth", "width", "norm", "dropout", "up", "encoder", "pretrained")
-        return {k: v for k in named if (v := getattr(self, k)) is not None} | dict(self.options)
+        named = ("depth", "width", "norm", "dropout", "up", "encoder", "pretrained", "adapter")
+        inside = self.coordconv.model_dump(exclude={"where"}) if self.coordconv and self.coordconv.where == "all" else None
+        found = {k: v for k in named if (v := getattr(self, k)) is not None} | dict(self.options)
+        return found | ({"coordconv": inside} if inside else {})
 
 
 class AugmentSpec(Spec):
@@ -232,7 +366,9 @@ class TrainSpec(Spec):
     epochs: float | None = setting(None, "passes over the training samples", "not limited", gt=0)
     steps: int | None = setting(None, "optimiser steps", "not limited", gt=0)
     batch_size: int = setting(8, "samples per step", "fits small machines and keeps batch norm stable", ge=1)
-    crop: Count | Literal["auto"] = setting("auto", "side of the random crop that is trained on", "decided from the data")
+    crop: Count | Literal["auto"] = setting(
+        "auto", "side of the random crop that is trained on", "decided from the data"
+    )
     loss: dict[str, Any] = setting({"ce": 1.0}, "loss name -> weight or options; several are summed", "a proper score")
     class_weights: Literal["none", "auto"] | dict[str, float] = setting(
         "none", "weights per class name; auto: inverse square root of the shares", "plain likelihood keeps areas honest"
@@ -332,6 +468,9 @@ class RuntimeSpec(Spec):
         "auto", "threads that read samples ahead; 0: none is read ahead", "two; one on a machine with one core"
     )
     memory: Size = setting(4_000_000_000, "bytes of samples kept in memory", "small data sets are read once")
+    remote: bool = setting(
+        False, "may s3://, https:// and http:// be read and written", "nothing leaves the machine unasked"
+    )
 
 
 class Config(Spec):
@@ -341,6 +480,7 @@ class Config(Spec):
         None, "manifest (CSV, JSON, GeoPackage) or a list of rows", "train.store names what is learnt from"
     )
     classes: ClassesSpec
+    sources: dict[str, SourceSpec] = setting({}, "sources of the model input by name, in band order", "the image alone")
     bands: BandsSpec = Field(default_factory=BandsSpec)
     labels: LabelsSpec = Field(default_factory=LabelsSpec)
     split: SplitSpec = Field(default_factory=SplitSpec)
@@ -353,6 +493,14 @@ class Config(Spec):
     runtime: RuntimeSpec = Field(default_factory=RuntimeSpec)
     output: str | None = setting(None, "directory of the run", "runs/<config stem> beside the config")
 
+    @field_validator("output")
+    @classmethod
+    def _local(cls, value: str | None) -> str | None:
+        """Refuses a run that is no local directory."""
+        if value is not None and "://" in value:
+            raise ValueError("a run is a local directory; send its maps with `swath predict --out s3://...`")
+        return value
+
     @model_validator(mode="before")
     @classmethod
     def _empty_sections(cls, value: Any) -> Any:
@@ -362,6 +510,14 @@ class Config(Spec):
         return {
             k: v for k, v in value.items() if v is not None or k not in cls.model_fields or k in ("scenes", "classes")
         }
+
+    def inputs(self) -> dict[str, SourceSpec]:
+        """The sources of the model input: `sources`, and the planes of `model.coordconv` with `where: input` last."""
+        spec = self.model.coordconv
+        if spec is None or spec.where != "input":
+            return dict(self.sources)
+        kept = {k: getattr(spec, k) for k in CoordinatesSpec.model_fields}
+        return {**self.sources, "coordconv": SourceSpec(coordinates=CoordinatesSpec(**kept))}
 
     def legend(self) -> Legend:
         """The class table as core's Legend; class 0 is background unless the config names it."""
@@ -394,11 +550,25 @@ def build_config(marked: Marked, overrides: Sequence[str] = ()) -> Config:
     if config.scenes is None and config.train.store is None:
         raise ConfigError("config-missing-key", marked.where(("scenes",)), "the key 'scenes' is missing", "add it")
     try:
-        for entry in config.legend().classes:
+        legend = config.legend()
+        for entry in legend.classes:
             parse_colour(entry.color)
     except ConfigError as e:
         raise ConfigError(e.code, marked.where(("classes",)), e.message, e.fix) from e
+    for key, name in _class_names(config):
+        if name not in legend.names:
+            raise ConfigError("class-unknown", marked.where(key), f"{'.'.join(key[:2])}: no class is named '{name}'",
+                              did_you_mean(name, legend.names))  # fmt: skip
     return config
+
+
+def _class_names(config: Config) -> Iterator[tuple[Key, str]]:
+    """(key, name) of every class that a setting names."""
+    yield from ((("sample", "class_min", name), name) for name in config.sample.class_min)
+    weights = config.train.class_weights
+    if isinstance(weights, dict):
+        yield from ((("train", "class_weights", name), name) for name in weights)
+    yield from ((("vectorize", "classes"), name) for name in config.vectorize.classes or ())
 
 
 def override(marked: Marked, text: str) -> None:

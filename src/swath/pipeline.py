@@ -14,12 +14,15 @@ import numpy as np
 from swath.core.errors import ConfigError, DataError, did_you_mean
 from swath.core.splits import Region
 from swath.disk.bundle import read_bundle
+from swath.disk.images import open_image
 from swath.disk.maps import read_map_info
 from swath.disk.pictures import coloured, overlay, publish_png, rgb, side_by_side
 from swath.disk.project import Project, load_project, load_training
 from swath.disk.publish import publish_json
 from swath.disk.raster import RasterReader
+from swath.disk.remote import remote_access
 from swath.disk.scenes import Scene
+from swath.disk.stack import Image
 from swath.messages import say
 
 STEPS = ("check", "sample", "train", "evaluate", "predict", "vectorize", "picture")
@@ -64,7 +67,8 @@ def run(
             say(f"{name}: done before")
             continue
         say(f"{name} ...")
-        result = _ACTIONS[name](chain, (start is not None and name in chosen) or overwrite or only is not None)
+        with remote_access(project.config.runtime.remote):
+            result = _ACTIONS[name](chain, (start is not None and name in chosen) or overwrite or only is not None)
         chain.results[name] = result
         _mark(chain, name, key, result)
         executed.append(name)
@@ -124,9 +128,8 @@ def _predict(chain: Chain, again: bool) -> dict[str, Any]:
     from swath.steps.predict import predict
 
     config = chain.project.config
-    images = [s.image for s in scenes_to_map(chain.project.scenes)]
     return predict(
-        chain.run / "best", images, chain.run / "maps", spec=config.predict, runtime=config.runtime, overwrite=True
+        chain.run / "best", scenes_to_map(chain.project.scenes), chain.run / "maps", spec=config.predict, runtime=config.runtime, overwrite=True
     )
 
 
@@ -143,13 +146,17 @@ def _vectorize(chain: Chain, again: bool) -> dict[str, Any]:
 def _maps(chain: Chain) -> list[dict[str, Any]]:
     """What `predict` made. Raises DataError where it has not run."""
     if "predict" not in chain.results:
-        raise DataError("step-missing", chain.run, "predict has not run yet", "run without --only, or --only predict first")
+        raise DataError(
+            "step-missing", chain.run, "predict has not run yet", "run without --only, or --only predict first"
+        )
     return chain.results["predict"]["maps"]
 
 
 def _picture(chain: Chain, again: bool) -> dict[str, Any]:
     made = _maps(chain)[0]
-    return {"picture": str(map_picture(chain.project, Path(made["input"]), Path(made["map"]), chain.run / "map.png"))}
+    images = {str(s.image.absolute()): s.image for s in chain.project.scenes}
+    image = images.get(made["input"], Path(made["input"]))
+    return {"picture": str(map_picture(chain.project, image, Path(made["map"]), chain.run / "map.png"))}
 
 
 _ACTIONS: dict[str, Callable[[Chain, bool], dict[str, Any]]] = {
@@ -175,12 +182,12 @@ def split_regions(project: Project) -> tuple[str, dict[str, Region]]:
     raise DataError("split-empty", project.path, "no scene is left to score", "mark rows with split=tst")
 
 
-def map_picture(project: Project, image: Path, map_path: Path, target: Path, side: int = 1024) -> Path:
+def map_picture(project: Project, image: Image, map_path: Path, target: Path, side: int = 1024) -> Path:
     """The published PNG of the top left part of a map: the image, the image with the map over it, the map."""
     from swath.core.windows import Window
 
     bands, legend = project.bands, read_map_info(map_path).legend or project.legend
-    reader, drawn = RasterReader.of(image, bands), RasterReader(map_path, [1], "none")
+    reader, drawn = open_image(image, bands), RasterReader(map_path, [1], "none")
     height, width = reader.grid.shape
     window = Window(0, 0, min(side, height), min(side, width))
     raw, valid = reader.read(window)
@@ -198,9 +205,9 @@ def _key(chain: Chain, name: str) -> str:
     """A hash of everything that decides a step's result."""
     project = chain.project
     sections = {
-        "check": ("bands", "labels", "split", "sample", "classes"),
-        "sample": ("bands", "labels", "split", "sample", "classes"),
-        "train": ("bands", "labels", "split", "sample", "classes", "model", "augment", "train"),
+        "check": ("sources", "bands", "labels", "split", "sample", "classes"),
+        "sample": ("sources", "bands", "labels", "split", "sample", "classes"),
+        "train": ("sources", "bands", "labels", "split", "sample", "classes", "model", "augment", "train"),
         "evaluate": ("labels", "split", "predict", "classes"),
         "predict": ("predict",),
         "vectorize": ("predict", "vectorize"),

@@ -26,12 +26,13 @@ COMMAND_LINE = (0, 0)  # the place of an override
 class Marked:
     """A value with the places of its keys: `marks[("train", "lr")]` is (line, column), both 1-based.
 
-    Overrides have the place COMMAND_LINE.
+    Overrides have the place COMMAND_LINE. `twice` is None, or takes the keys that stand twice, of which the last counts.
     """
 
     value: Any
     source: str
     marks: dict[Key, tuple[int, int]] = field(default_factory=dict)
+    twice: list[Key] | None = None
 
     def where(self, key: Key) -> str:
         """`file:line:column` of a key, or of the nearest key above it."""
@@ -42,8 +43,8 @@ class Marked:
         return self.source
 
 
-def load_yaml(path: Path) -> Marked:
-    """The values of a YAML file. Raises ConfigError with file:line:column."""
+def load_yaml(path: Path, *, twice: bool = False) -> Marked:
+    """The values of a YAML file; `twice` lets keys of foreign files stand twice. Raises ConfigError with the place."""
     try:
         data = path.read_bytes()
     except OSError as e:
@@ -54,10 +55,10 @@ def load_yaml(path: Path) -> Marked:
         text = data.decode()
     except UnicodeDecodeError as e:
         raise ConfigError("config-encoding", path, f"not UTF-8 text at byte {e.start}", "save it as UTF-8") from e
-    return parse_yaml(text, str(path))
+    return parse_yaml(text, str(path), twice=twice)
 
 
-def parse_yaml(text: str, source: str) -> Marked:
+def parse_yaml(text: str, source: str, *, twice: bool = False) -> Marked:
     """The values of YAML text; `source` names it in errors."""
     if text.count("*") and len(re.findall(r"(?<![\w])\*\w+", text)) > _MAX_ALIASES:
         raise ConfigError("config-aliases", source, f"more than {_MAX_ALIASES} aliases", "write the values out")
@@ -70,7 +71,7 @@ def parse_yaml(text: str, source: str) -> Marked:
         raise ConfigError("config-syntax", where, f"not valid YAML ({problem})", "check indentation and quotes") from e
     except RecursionError as e:
         raise ConfigError("config-depth", source, "nested too deeply", "flatten it") from e
-    marked = Marked(None, source)
+    marked = Marked(None, source, twice=[] if twice else None)
     marked.value = _construct(root, (), marked) if root is not None else None
     return marked
 
@@ -107,7 +108,9 @@ def _mapping(node: yaml.MappingNode, key: Key, marked: Marked) -> dict[Any, Any]
         if name_node.tag not in _PLAIN_TAGS:
             raise ConfigError("config-tag", where, f"the tag {name_node.tag} is not allowed", "write a plain key")
         name = _scalar(name_node)
-        if name in out:
+        if name in out and marked.twice is not None:
+            marked.twice.append((*key, name))
+        elif name in out:
             raise ConfigError("config-duplicate", where, f"the key '{name}' stands twice", "keep one of them")
         marked.marks[(*key, name)] = (line, column)
         out[name] = _construct(value_node, (*key, name), marked)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swath.core.filters import Filter
+from swath.core.filters import REASONS, Filter
 
 
 def refusal(rules: Filter, counts: list[int], invalid: int = 0, background: int | None = 0) -> str | None:
@@ -46,3 +46,30 @@ def test_stricter_rules_never_keep_more(counts: list[int], invalid: int, loose: 
     kept_by_strict = refusal(Filter(min_annotated=high, max_nodata=low), counts, invalid) is None
     kept_by_loose = refusal(Filter(min_annotated=low, max_nodata=high), counts, invalid) is None
     assert kept_by_loose or not kept_by_strict
+
+
+@given(st.lists(st.lists(st.integers(0, 40), min_size=3, max_size=3), min_size=1, max_size=8), st.floats(0, 1), st.floats(0, 1))
+def test_many_tiles_are_judged_as_one_by_one(counts: list[list[int]], annotated: float, floor: float) -> None:
+    rules = Filter(min_annotated=annotated, class_min={1: floor, 2: 0.1}, mode="any", max_nodata=0.5)
+    invalid = np.arange(len(counts)) * 20
+    found = rules.verdicts(np.array(counts), np.full(len(counts), 120), invalid, 0)
+    assert [REASONS[v] for v in found] == [rules.refusal(np.array(c), 120, i, 0) for c, i in zip(counts, invalid.tolist(), strict=True)]
+
+
+def test_gdl_072_floors_of_all_or_any() -> None:
+    counts = np.array([[0, 12, 4]])
+    for mode, said in (("all", "class floor"), ("any", None)):
+        rules = Filter(class_min={1: 0.10, 2: 0.05}, mode=mode)  # type: ignore[arg-type]
+        assert REASONS[int(rules.verdicts(counts, np.array([100]), np.array([0]), 0)[0])] == said
+
+
+@pytest.mark.parametrize(("foreground", "said"), [(49, "annotated share"), (50, None)])
+def test_gdl_071_the_limit_itself_is_kept(foreground: int, said: str | None) -> None:
+    assert Filter(min_annotated=0.05).refusal(np.array([1000 - foreground, foreground]), 1000, 0, 0) == said
+
+
+def test_gdl_073_both_rules_must_be_met() -> None:
+    rules = Filter(min_annotated=0.3, class_min={2: 0.1})
+    assert refusal(rules, [60, 40, 0]) == "class floor"
+    assert refusal(rules, [85, 0, 15]) == "annotated share"
+    assert refusal(rules, [60, 30, 10]) is None

@@ -50,7 +50,7 @@ def test_eleven_bit_imagery_takes_at_most_0_62_of_the_bytes() -> None:
     image = scene.clip(0, 255).astype(np.uint16) * 8 + rng.integers(0, 8, (4, 256, 256)).astype(np.uint16)
     labels = np.zeros((256, 256), np.uint8)
     labels[50:90, 60:100] = 1
-    schema = Schema(4, "uint16", 256, "uint8", 2, "lz4")
+    schema = Schema(4, "uint16", 256, "uint8", 2, codec="lz4")
     assert schema.record(Sample(image, labels, np.ones((256, 256), bool))).size <= 0.62 * schema.record_bytes
 
 

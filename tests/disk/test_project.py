@@ -13,7 +13,8 @@ from tiny_town import CONFIG, SIDE, corner, pixels, squares, truth, write_image,
 from swath.core.errors import ConfigError, DataError
 from swath.core.splits import SPLITS
 from swath.core.windows import Window
-from swath.disk.project import Project, class_pixels, fit_bands, load_project
+from swath.disk.allotment import class_pixels
+from swath.disk.project import Project, fit_bands, load_project
 
 pytest_plugins = ["fixtures_run"]
 Projects = Callable[..., Project]

@@ -24,7 +24,8 @@ class Bands:
     `indexes` are 1-based band numbers in model order, `names` their names. Scaling is an affine table: model input =
     raw * gain + offset per band, so that NumPy, torch and ONNX forms derive from the same numbers. With scope `image`
     the table is fitted anew on each raster by the same `method`, once for the whole raster. Invalid pixels (by the
-    `nodata` rule, or not finite) become 0 in the model input.
+    `nodata` rule, or not finite) become 0 in the model input. `plain` are positions (0-based) of planes that keep their
+    values and are not toned by augmentation: burnt vectors, distances, numbers of the scene, coordinates.
     """
 
     indexes: tuple[int, ...]
@@ -35,6 +36,7 @@ class Bands:
     scope: Scope = "dataset"
     nodata: NodataRule = "all"
     nodata_value: float | None = None
+    plain: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.indexes)
@@ -51,7 +53,12 @@ class Bands:
     def fitted(self, statistics: BandStatistics) -> Bands:
         """The same bands with the affine table of `statistics` (of the selected bands, in order)."""
         gain, offset = fit(statistics, self.method)
-        return replace(self, gain=gain, offset=offset)
+        kept = set(self.plain)
+        return replace(
+            self,
+            gain=tuple(1.0 if i in kept else g for i, g in enumerate(gain)),
+            offset=tuple(0.0 if i in kept else o for i, o in enumerate(offset)),
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """The bands as plain JSON values."""
@@ -64,13 +71,14 @@ class Bands:
             "scope": self.scope,
             "nodata": self.nodata,
             "nodata_value": self.nodata_value,
+            "plain": list(self.plain),
         }
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> Bands:
         """The inverse of `as_dict`."""
         tuples = {k: tuple(value[k]) for k in ("indexes", "names", "gain", "offset")}
-        return cls(**{**value, **tuples})
+        return cls(**{**value, **tuples, "plain": tuple(value.get("plain", ()))})
 
 
 def fit(statistics: BandStatistics, method: Method) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -9,6 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+REASONS = (None, "no labelled pixel", "nodata share", "annotated share", "class floor")
+
 
 @dataclass(frozen=True)
 class Filter:
@@ -25,15 +27,24 @@ class Filter:
 
     def refusal(self, counts: NDArray[np.int64], area: int, invalid: int, background: int | None) -> str | None:
         """The reason why a tile is dropped, or None; `counts` (C,) labelled pixels per class index."""
-        if counts.sum() == 0:
-            return "no labelled pixel"
-        if invalid > self.max_nodata * area:
-            return "nodata share"
-        annotated = counts.sum() - (counts[background] if background is not None else 0)
-        if annotated < self.min_annotated * area:
-            return "annotated share"
-        return None if self._floors_met(counts / area) else "class floor"
+        return REASONS[int(self.verdicts(counts[None], np.array([area]), np.array([invalid]), background)[0])]
 
-    def _floors_met(self, shares: NDArray[Any]) -> bool:
-        met = [shares[i] >= floor for i, floor in self.class_min.items()]
-        return not met or (all(met) if self.mode == "all" else any(met))
+    def verdicts(
+        self, counts: NDArray[np.int64], areas: NDArray[np.int64], invalid: NDArray[np.int64], background: int | None
+    ) -> NDArray[np.int64]:
+        """(n,) places in `REASONS`: the first rule that each tile breaks, 0 for none; `counts` (n, C), others (n,)."""
+        labelled = counts.sum(1)
+        annotated = labelled - (counts[:, background] if background is not None else 0)
+        broken = [
+            labelled == 0,
+            invalid > self.max_nodata * areas,
+            annotated < self.min_annotated * areas,
+            ~self._floors_met(counts / areas[:, None]),
+        ]
+        return np.select(broken, range(1, len(REASONS)), 0)
+
+    def _floors_met(self, shares: NDArray[Any]) -> NDArray[np.bool_]:
+        met = [shares[:, i] >= floor for i, floor in self.class_min.items()]
+        if not met:
+            return np.ones(len(shares), bool)
+        return np.logical_and.reduce(met) if self.mode == "all" else np.logical_or.reduce(met)

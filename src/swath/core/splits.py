@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -14,6 +15,10 @@ from swath.core.windows import Window, grid_windows
 
 Split = Literal["trn", "val", "tst"]
 SPLITS: tuple[Split, ...] = ("trn", "val", "tst")
+SPLIT_OF: dict[str, Split] = {  # the words of manifests, folders and columns
+    "trn": "trn", "train": "trn", "training": "trn", "val": "val", "valid": "val", "validation": "val",
+    "tst": "tst", "test": "tst", "testing": "tst",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,19 @@ class Block:
     scene: int
     window: Window
     pixels: NDArray[np.int64] = field(compare=False)
+
+
+class _Near:
+    """The boxes that meet a window, found among thousands at once."""
+
+    def __init__(self, boxes: Sequence[Window]) -> None:
+        self.boxes = boxes
+        self.table = np.array([(b.row, b.row_end, b.col, b.col_end) for b in boxes], np.int64).reshape(-1, 4).T
+
+    def __call__(self, window: Window) -> list[Window]:
+        top, bottom, left, right = self.table
+        meets = (top < window.row_end) & (bottom > window.row) & (left < window.col_end) & (right > window.col)
+        return [self.boxes[i] for i in np.flatnonzero(meets).tolist()]
 
 
 @dataclass(frozen=True)
@@ -36,11 +54,16 @@ class Region:
     def mask(self, window: Window) -> NDArray[np.bool_]:
         """True (h, w) where the window's labels count for this split."""
         counts = np.full(window.shape, self.inside is None)
-        for box in self.inside or ():
+        near_inside, near_outside = self._near
+        for box in near_inside(window):
             counts[(box & window).slices(window)] = True
-        for box in self.outside:
+        for box in near_outside(window):
             counts[(box & window).slices(window)] = False
         return counts
+
+    @cached_property
+    def _near(self) -> tuple[_Near, _Near]:
+        return _Near(self.inside or ()), _Near(self.outside)
 
     def touches(self, window: Window) -> bool:
         """True where any label pixel of the window counts."""
@@ -69,28 +92,30 @@ def carve(blocks: Sequence[Block], fraction: float) -> list[Block]:
     """The blocks for validation: about `fraction` of the labelled pixels, with class shares close to those of all.
 
     Deterministic and greedy: each step takes the block after which the shares of the chosen pixels differ least from
-    the shares of all (sum of squares), preferring a block of a scene already cut, until the fraction is reached.
+    the shares of all (sum of squares), the first of equal ones, until the fraction is reached.
     """
     total = np.sum([b.pixels for b in blocks], axis=0).astype(float)
     if total.sum() == 0:
         return []
     wanted, shares = fraction * total.sum(), total / total.sum()
-    chosen: list[Block] = []
-    have = np.zeros_like(total)
-    rest = [b for b in blocks if b.pixels.sum() > 0]
-    while rest and have.sum() < wanted and len(rest) > 1:
-        best = min(rest, key=lambda b: (_cost(have + b.pixels, shares, wanted), b.scene, b.window))
-        if chosen and abs(have.sum() + best.pixels.sum() - wanted) > abs(have.sum() - wanted):
+    rest = sorted((b for b in blocks if b.pixels.sum() > 0), key=lambda b: (b.scene, b.window))
+    pixels = np.array([b.pixels for b in rest], float)
+    free, have = np.ones(len(rest), bool), np.zeros_like(total)
+    while have.sum() < wanted and free.sum() > 1:
+        open_ = np.flatnonzero(free)
+        best = int(open_[_costs(have + pixels[open_], shares, wanted).argmin()])
+        if not free.all() and abs(have.sum() + pixels[best].sum() - wanted) > abs(have.sum() - wanted):
             break
-        chosen.append(best)
-        have += best.pixels
-        rest.remove(best)
-    return sorted(chosen, key=lambda b: (b.scene, b.window))
+        have += pixels[best]
+        free[best] = False
+    return [b for b, left in zip(rest, free.tolist(), strict=True) if not left]
 
 
-def _cost(have: NDArray[np.float64], shares: NDArray[np.float64], wanted: float) -> float:
-    overshoot = max(0.0, have.sum() / wanted - 1)
-    return float(((have / have.sum() - shares) ** 2).sum() + 0.1 * overshoot**2)
+def _costs(have: NDArray[np.float64], shares: NDArray[np.float64], wanted: float) -> NDArray[np.float64]:
+    """(n,) how far chosen pixels (n, C) are from the wanted shares and amount."""
+    whole = have.sum(1)
+    overshoot = np.maximum(0.0, whole / wanted - 1)
+    return np.asarray(((have / whole[:, None] - shares) ** 2).sum(1) + 0.1 * overshoot**2)
 
 
 def _edges(length: int, side: int) -> list[int]:

@@ -9,21 +9,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.config import BandsSpec
-from swath.core.errors import DataError
+from swath.core.errors import DataError, QualityError
 from swath.core.legend import Legend
 from swath.core.splits import SPLITS, Region, Split
+from swath.core.telltale import tells
 from swath.disk import vector
-from swath.disk.audit import Finding, from_error, merged, share
+from swath.disk.audit import Finding, from_error, merged, share, shown
 from swath.disk.audit_pairs import LabelAudit
-from swath.disk.probe import BandFacts, Probe, spread_windows
+from swath.disk.label_pixels import label_pixels
+from swath.disk.leakage import leakage
+from swath.disk.probe import BandFacts, Probe
 from swath.disk.project import Project
-from swath.disk.raster import RasterReader
 from swath.disk.scenes import Scene
+from swath.disk.stack import Image
 
 RARE, SPARSE = 0.005, 0.02  # shares of labelled pixels below which a class, or the labels of an image, are told of
 CARVED_PIXELS = 30_000_000  # of training scenes, up to which validation blocks are laid out here already
-_LEAK_SCENES, _LEAK_PIXELS = 48, 600_000
 Regions = list[Sequence[Region]]
 
 
@@ -50,14 +51,28 @@ def lay_out(project: Project, declared: set[str]) -> tuple[Regions, list[Finding
         return plain, [Finding("note", "split-carved", project.path, f"{told} will be held out by `sample`")]
     try:
         regions: Regions = list(project.regions)
-    except DataError as e:
+    except (DataError, QualityError) as e:
         return plain, [from_error(e, project.path)]
-    if not missing:
+    if not missing or (project.points is not None and project.points.own_splits):
         return regions, []
     boxes = sum(len(r.inside) for parts in regions for r in parts if r.inside and r.split in missing)
     why = {key: f"{value} ({because})" for key, value, because in project.reasons}
     return regions, [Finding("note", "split-carved", project.path, f"{told} are held out in {boxes} windows, by "
                              + why.get("split.by", spec.by), "give rows a split to decide it yourself")]  # fmt: skip
+
+
+def shared_pixels(project: Project) -> tuple[dict[str, Any] | None, list[Finding]]:
+    """What the splits share, where they are laid out on a grid, and what there is to say of it; else None."""
+    if "regions" not in vars(project) or project.points is not None:
+        return None, []
+    shared, found = leakage(project), []
+    if shared["groups"]:
+        found.append(Finding("warning", "split-group", project.path, f"groups of the manifest stand in several splits: {shown(shared['groups'])}",
+                             "give all rows of a group one split"))  # fmt: skip
+    if shared["context_pixels"]:
+        found.append(Finding("note", "split-context", project.path, f"{shared['context_pixels']:,} pixels around labels are seen by samples "
+                             "of two splits; no label is shared by that"))  # fmt: skip
+    return shared, found
 
 
 def count_classes(project: Project, regions: Regions, labels: LabelAudit) -> tuple[dict[str, Any], bool, list[Finding]]:
@@ -70,7 +85,7 @@ def count_classes(project: Project, regions: Regions, labels: LabelAudit) -> tup
         try:
             counts, whole = labels.count(s, info, parts)
         except DataError as e:
-            findings.append(from_error(e, s.labels or s.image))
+            findings.append(from_error(e, s.labels or s.place))
             continue
         exact &= whole
         for split, found in counts.items():
@@ -118,36 +133,22 @@ def _sparse(scene: Scene, counts: Any, legend: Legend) -> list[Finding]:
     covered = sum(n for t in counts.values() for k, (n, _) in t.items() if k != legend.fill)
     if covered == 0 or covered >= SPARSE * total:
         return []
-    return [Finding("warning" if len(legend) > 2 else "note", "labels-sparse", scene.image, f"polygons of {scene.labels.name} cover "
+    return [Finding("warning" if len(legend) > 2 else "note", "labels-sparse", scene.place, f"polygons of {scene.labels.name} cover "
                     f"{share(covered, total)} of it, the rest counts as background",
                     "if it is only not labelled: classes.unlabelled=ignore")]  # fmt: skip
 
 
-def band_labels(project: Project, regions: Regions, probes: Mapping[Path, Probe], bands: BandsSpec) -> list[Finding]:
+def band_labels(project: Project, regions: Regions, probes: Mapping[Image, Probe]) -> list[Finding]:
     """Bands that tell the label alone, on pixels spread over the training scenes."""
-    training = [i for i, parts in enumerate(regions) if any(r.split == "trn" for r in parts)]
-    training = training[:: max(1, -(-len(training) // _LEAK_SCENES))]
-    if not training:
+    first = next((i for i, parts in enumerate(regions) if any(r.split == "trn" for r in parts)), None)
+    if first is None:
         return []
-    facts = probes[project.scenes[training[0]].image].bands
-    numbers = [b.number for b in facts]
-    values, indices = [], []
-    for i in training:
-        info = project.infos[i]
-        if max(numbers) > info.count:
-            continue
-        try:
-            reader = RasterReader(info.path, numbers, bands.nodata, bands.nodata_value)
-            labels = project.labels(i)
-            for window in spread_windows(info, _LEAK_PIXELS // len(training), 4 * len(facts)):
-                (raw, valid), found = reader.read(window), labels.read(window)
-                valid &= found != project.legend.ignore
-                values.append(raw[:, valid])
-                indices.append(found[valid])
-        except DataError as e:
-            return [from_error(e, project.scenes[i].labels or info.path)]
-    joined = np.concatenate(values, 1), np.concatenate(indices)
-    return list(band_label_findings(*joined, facts, project.legend, project.path))
+    facts = probes[project.scenes[first].image].bands
+    try:
+        values, indices = label_pixels(project, regions, [b.number for b in facts])
+    except DataError as e:
+        return [from_error(e, project.scenes[first].labels or project.path)]
+    return list(band_label_findings(values, indices, facts, project.legend, project.path))
 
 
 def class_findings(pixels: Mapping[str, Mapping[str, int]], legend: Legend, path: Path) -> Iterator[Finding]:
@@ -172,33 +173,12 @@ def band_label_findings(
     values: NDArray[Any], indices: NDArray[Any], facts: Sequence[BandFacts], legend: Legend, path: Path
 ) -> Iterator[Finding]:
     """Bands (C, n) that tell the class indices (n,) without any learning."""
-    classes = [k for k in range(len(legend)) if (indices == k).any()]
-    if len(classes) < 2 or indices.size < 1000:
-        return
-    for band, b in zip(values.astype(np.float64), facts, strict=True):
-        total = float(((band - band.mean()) ** 2).sum())
-        if total == 0:
-            continue
-        groups = [band[indices == k] for k in classes]
-        between = sum(g.size * (g.mean() - band.mean()) ** 2 for g in groups)
-        tells = float(between / total) ** 0.5
-        if tells > 0.99:
-            yield Finding("warning", "band-is-label", path, f"predicts the label almost alone (correlation {tells:.3f})",
+    for b, told in zip(facts, tells(values, indices, len(legend)), strict=False):
+        if told.verdict == "is":
+            yield Finding("warning", "band-is-label", path, f"predicts the label almost alone (correlation {told.correlation:.3f}, "
+                          f"kappa {told.kappa:.3f})",
                           "if it was made from the labels, leave it out with bands.select", f"band {b.number}")  # fmt: skip
-            continue
-        other = band != (mode := float(np.unique(band)[np.unique(band, return_counts=True)[1].argmax()]))
-        if 2 * other.sum() > band.size:
-            continue
-        agreement, k = max((_kappa(other, indices == k), k) for k in classes)
-        if agreement > 0.5:
-            part = (indices[other] == k).mean()
-            yield Finding("warning", "band-follows-label", path, f"is {mode:g} in {share(1 - other.mean())} of the pixels, and "
-                          f"{share(part)} of the others are {legend.names[k]}: it looks made from maps of that class, not measured",
-                          "leave it out with bands.select for honest scores", f"band {b.number}")  # fmt: skip
-
-
-def _kappa(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
-    """Cohen's kappa of two masks."""
-    observed, p, q = (a == b).mean(), a.mean(), b.mean()
-    expected = p * q + (1 - p) * (1 - q)
-    return float((observed - expected) / (1 - expected)) if expected < 1 else 0.0
+        if told.verdict == "follows":
+            yield Finding("warning", "band-follows-label", path, f"is {told.usual:g} in {share(told.usual_share)} of the pixels, and "
+                          f"{share(told.other_share)} of the others are {legend.names[told.index]}: it looks made from maps of that "
+                          "class, not measured", "leave it out with bands.select for honest scores", f"band {b.number}")  # fmt: skip

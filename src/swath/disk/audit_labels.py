@@ -20,6 +20,8 @@ from swath.core.grid import Bounds, Grid
 from swath.core.legend import Legend
 from swath.disk.audit import Finding, share, shown
 from swath.disk.crs import crs_name, parse_crs, same_place, transform_bounds
+from swath.disk.download import local_copy
+from swath.disk.faults import MOST_FAULTS, Fault
 from swath.disk.raster import RasterInfo
 from swath.disk.vector import Features, VectorInfo, repaired
 
@@ -45,6 +47,7 @@ class LayerAudit:
     _torn: int = 0
     _reason: str = ""
     _texts: bool = False
+    faults: list[Fault] = field(default_factory=list)
 
     def add(self, features: Features) -> None:
         """Takes features; those seen before are passed over."""
@@ -65,6 +68,19 @@ class LayerAudit:
         self._compare(geometry[~null], fids[~null], None if values is None else values[~null])
         if values is not None and self.legend is not None:
             self._match(values, fids, self.legend)
+        self._keep({"empty geometry": null, "point or line": flat, "invalid geometry": bad}, geometry, fids, features.crs)
+
+    def _keep(self, hits: dict[str, NDArray[np.bool_]], geometry: NDArray[Any], fids: NDArray[np.int64], crs: str | None) -> None:
+        """Keeps the features with faults: those of `hits`, those that are there twice, and those without a class."""
+        place = {fid: n for n, fid in enumerate(fids.tolist())}
+        found = [(fids[n], kind, "") for kind, hit in hits.items() for n in np.flatnonzero(hit)]
+        found += [(b, "there twice", f"equal to feature {a}") for a, b in self._twins if b in place]
+        found += [(f, "unknown class", value) for value, listed in self._unknown.items() for f in listed if f in place]
+        found += [(f, "no class", "") for f in self._fids.get("null", []) if f in place]
+        for fid, kind, detail in found[: MOST_FAULTS - len(self.faults)]:
+            shape = geometry[place[int(fid)]]
+            told = str(shapely.is_valid_reason(shape)) if kind == "invalid geometry" else detail
+            self.faults.append(Fault(self.path, int(fid), kind, told, shape, crs))
 
     @property
     def broken(self) -> bool:
@@ -173,7 +189,7 @@ def crs_findings(labels: Path, own: str | None, image: RasterInfo, layer: str | 
 
 def stored_code(path: Path, definition: str, layer: str | None = None) -> str | None:
     """The code under which a file stores its coordinate system, such as EPSG:26986, or NONE:4327 in a GeoPackage."""
-    if path.suffix.lower() == ".gpkg" and (row := _geopackage_code(path, layer)):
+    if path.suffix.lower() == ".gpkg" and (row := _geopackage_code(local_copy(path), layer)):
         return row
     code = parse_crs(definition).to_json_dict().get("id")
     return f"{code['authority']}:{code['code']}" if code else None

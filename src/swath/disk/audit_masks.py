@@ -11,8 +11,7 @@ import shapely
 from swath.core.legend import Legend
 from swath.disk.audit import Finding, share, shown
 from swath.disk.audit_labels import bounds_in, box_text, crs_findings, footprint
-from swath.disk.crs import crs_name, same_place
-from swath.disk.labels import on_grid
+from swath.disk.crs import crs_name, on_grid, same_place
 from swath.disk.raster import RasterInfo
 from swath.disk.tally import Counts
 

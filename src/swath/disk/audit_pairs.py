@@ -17,8 +17,11 @@ from swath.disk import vector
 from swath.disk.audit import Finding, from_error, merged, share
 from swath.disk.audit_labels import LayerAudit, crs_findings, placement
 from swath.disk.audit_masks import label_raster_findings, value_classes
-from swath.disk.crs import crs_name
-from swath.disk.labels import class_field, on_grid, open_labels
+from swath.disk.audit_points import label_findings
+from swath.disk.crs import crs_name, on_grid
+from swath.disk.faults import Fault
+from swath.disk.labels import class_field, open_labels
+from swath.disk.points import holds_points
 from swath.disk.probe import spread_windows
 from swath.disk.raster import RasterInfo, raster_info
 from swath.disk.scenes import Scene
@@ -60,6 +63,11 @@ class LabelAudit:
         found = [*self._found, *(f for info, layer in self._layers.values() for f in self._layer(info, layer))]
         return merged(dict.fromkeys(found), self.scenes, "scenes")
 
+    @property
+    def faults(self) -> list[Fault]:
+        """The features of all layers that something is wrong with."""
+        return [f for _, layer in self._layers.values() for f in layer.faults]
+
     def count(self, scene: Scene, image: RasterInfo, regions: Sequence[Region]) -> tuple[Counts, bool]:
         """Pixels and ground per class index and split of a sound scene, and whether they are exact. Raises DataError."""
         labels, legend = scene.labels, self.legend
@@ -84,6 +92,9 @@ class LabelAudit:
         place = self._problems(crs_findings(labels, info.crs, image, info.layer))
         if place:
             return False
+        if self.legend is not None and holds_points(labels, layer):
+            found = label_findings(scene, labels, image, self.legend, layer=layer, shared=shared)
+            return not self._problems(found)
         name = class_field(replace(scene, layer=layer), self.legend) if self.legend is not None else scene.field
         _, audit = self._layers.setdefault(
             (labels, layer, name), (info, LayerAudit(labels, self.legend, self.spec.invalid))

@@ -219,13 +219,13 @@ def _same_content(members: Sequence[Member]) -> Iterator[Finding]:
 
 
 def _overlaps(members: Sequence[Member]) -> Iterator[Finding]:
-    placed = [(m, split, shape) for m in members for split, shape in _shapes(m, members)]
-    tree = shapely.STRtree([shape for _, _, shape in placed])
-    told: dict[int, list[tuple[float, str]]] = {}
-    for n, (m, split, shape) in enumerate(placed):
+    placed = [(m, *found) for m in members for found in _shapes(m, members)]
+    tree = shapely.STRtree([shape for _, _, shape, _ in placed])
+    told: dict[int, list[tuple[float, str, bool]]] = {}
+    for n, (m, split, shape, _) in enumerate(placed):
         pixel = shapely.area(shape) / max(1, _pixels(m, split))
         for other in tree.query(shape, "intersects").tolist() if split != "trn" else ():
-            theirs, their_split, their_shape = placed[other]
+            theirs, their_split, their_shape, their_labels = placed[other]
             if (
                 their_split == split
                 or theirs.path.resolve() == m.path.resolve()
@@ -235,13 +235,23 @@ def _overlaps(members: Sequence[Member]) -> Iterator[Finding]:
             common = shapely.intersection(shape, their_shape)
             left, bottom, right, top = shapely.bounds(common)
             if shapely.area(common) >= pixel and min(right - left, top - bottom) > 0.5 * pixel**0.5:
-                told.setdefault(n, []).append((shapely.area(common) / pixel, f"{theirs.path.name} ({their_split})"))
+                cut = shapely.area(shapely.intersection(shape, their_labels)) < pixel
+                told.setdefault(n, []).append((shapely.area(common) / pixel, f"{theirs.path.name} ({their_split})", cut))
     for n, pairs in told.items():
-        m, split, _ = placed[n]
-        pixels, name = max(pairs)
+        m, split, *_ = placed[n]
+        pixels, name, _ = max(pairs)
+        cut = all(p[2] for p in pairs)
+        what = "labels there are left out of the other split" if cut else "ground that was trained on is scored"
+        fix = "" if cut else "cut them apart, or give both rows the same split"
         more = f" and {len(pairs) - 1} more" if len(pairs) > 1 else ""
-        yield Finding("warning", "split-overlap", m.path, f"overlaps {name} by {pixels:,.0f} pixels{more}, and is scored in {split}: ground "
-                      "that was trained on is scored", "cut them apart, or give both rows the same split")  # fmt: skip
+        size = f"{pixels:,.0f} pixels{_ground(m, pixels)}{more}"
+        yield Finding("warning", "split-overlap", m.path, f"overlaps {name} by {size}, and is scored in {split}: {what}", fix)
+
+
+def _ground(m: Member, pixels: float) -> str:
+    """The ground of some pixels as text; empty without georeference."""
+    size = metres_per_pixel(m.probe.info.grid)
+    return "" if size is None else f" ({pixels * size[0] * size[1]:,.0f} m2)"
 
 
 def _pixels(m: Member, split: str) -> int:
@@ -249,24 +259,21 @@ def _pixels(m: Member, split: str) -> int:
     return sum(b.area for b in boxes) if boxes else m.probe.info.grid.height * m.probe.info.grid.width
 
 
-def _shapes(m: Member, members: Sequence[Member]) -> list[tuple[str, Any]]:
-    """(split, outline) of the ground that each split uses of an image, in the CRS of the first georeferenced one."""
+def _shapes(m: Member, members: Sequence[Member]) -> list[tuple[str, Any, Any]]:
+    """(split, ground, ground whose labels count) that each split uses of an image, in the CRS of the first placed one."""
     grid = m.probe.info.grid
     target = next((o.probe.info.grid.crs for o in members if o.probe.info.grid.crs), None)
     if grid.crs is None or target is None:
         return []
-    outlines = [(m.split or "trn", footprint(grid))]
-    if m.regions:
-        outlines = [
-            (
-                r.split,
-                footprint(grid)
-                if r.inside is None
-                else shapely.union_all([footprint(grid.window(b)) for b in r.inside]),
-            )
-            for r in m.regions
-        ]
-    return [(s, moved) for s, o in outlines if (moved := _moved(o, grid.crs, target)) is not None]
+    found: list[tuple[str, Any, Any]] = []
+    for r in m.regions or (Region(m.split or "trn"),):  # type: ignore[arg-type]
+        whole = r.inside is None
+        ground = footprint(grid) if whole else shapely.union_all([footprint(grid.window(b)) for b in r.inside or ()])
+        labels = shapely.difference(ground, shapely.union_all([footprint(grid.window(b)) for b in r.outside]))
+        moved = _moved(ground, grid.crs, target), _moved(labels, grid.crs, target)
+        if moved[0] is not None and moved[1] is not None:
+            found.append((r.split, *moved))
+    return found
 
 
 def _moved(outline: Any, own: str, target: str) -> Any:

@@ -24,6 +24,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from swath.config import SourceSpec
 from swath.core.bands import Bands
 from swath.core.errors import ConfigError, DataError
 from swath.core.legend import Legend
@@ -47,6 +48,11 @@ class Bundle:
         return Bands.from_dict(self.card["bands"])
 
     @property
+    def sources(self) -> dict[str, SourceSpec]:
+        """The sources of the input by name; empty where it is the image alone."""
+        return {n: SourceSpec.model_validate(s) for n, s in self.card.get("sources", {}).items()}
+
+    @property
     def legend(self) -> Legend:
         """The class table."""
         return Legend.from_dict(self.card["legend"])
@@ -60,7 +66,9 @@ class Bundle:
     def identity(self) -> str:
         """A short hash of weights and preprocessing: what a map names as its model."""
         text = json.dumps(
-            [self.card["weights"], self.card["bands"], self.card["legend"], self.card["model"]], sort_keys=True
+            [self.card["weights"], self.card["bands"], self.card["legend"], self.card["model"]]
+            + ([self.card["sources"]] if "sources" in self.card else []),
+            sort_keys=True,
         )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -122,7 +130,7 @@ def read_bundle(path: str | Path) -> Bundle:
 def _check_understood(bundle: Bundle, file: Path) -> None:
     """Nothing, or a DataError where the card's parts are not of the form that `write_bundle` gave them."""
     try:
-        bands, _, model = bundle.bands, bundle.legend, bundle.model
+        bands, _, model, _ = bundle.bands, bundle.legend, bundle.model, bundle.sources
         lengths = {len(part) for part in (bands.indexes, bands.names, bands.gain, bands.offset)}
         absent = [k for k in _MODEL_KEYS if k not in model]
         if absent or len(lengths) != 1:

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from affine import Affine
 from numpy.typing import NDArray
 from pyproj import CRS, Geod, Transformer
 from pyproj.exceptions import CRSError, ProjError
@@ -59,6 +60,23 @@ def same_place(source: str, target: str, bounds: Bounds, tolerance: float) -> bo
     except (ProjError, DataError):
         return False
     return bool(np.isfinite(x).all() and np.max(np.abs(x - xs)) <= tolerance and np.max(np.abs(y - ys)) <= tolerance)
+
+
+def on_grid(mine: Grid, image: Grid, tolerance: float = 0.01) -> bool:
+    """True where two grids have the same pixels (to a hundredth of a pixel); one without place fits by its size."""
+    if mine.shape != image.shape:
+        return False
+    if mine.crs is None and mine.transform == Affine.identity():
+        return True
+    if image.crs is None:
+        return True
+    limit = tolerance * min(image.pixel_size)
+    if mine.crs is not None and not same_place(mine.crs, image.crs, image.bounds, limit):
+        return False
+    corners = [(0, 0), (image.width, 0), (0, image.height)]
+    return all(
+        abs(a - b) <= limit for c in corners for a, b in zip(mine.transform @ c, image.transform @ c, strict=True)
+    )
 
 
 def transform_bounds(bounds: Bounds, source: str, target: str) -> Bounds:

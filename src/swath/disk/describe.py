@@ -11,6 +11,7 @@ from swath.core.errors import DataError
 from swath.core.legend import Legend
 from swath.disk import vector
 from swath.disk.crs import crs_name, metres_per_pixel
+from swath.disk.download import local_copy
 from swath.disk.maps import MapInfo, read_map_info
 from swath.disk.probe import probe, spread_windows
 from swath.disk.raster import RasterInfo, open_raster, raster_info
@@ -93,7 +94,7 @@ def _layer(header: vector.VectorInfo) -> dict[str, Any]:
     from pyogrio.raw import read
 
     try:
-        meta, _, _, columns = read(header.path, layer=header.layer, read_geometry=False, max_features=READ_FEATURES)
+        meta, _, _, columns = read(local_copy(header.path), layer=header.layer, read_geometry=False, max_features=READ_FEATURES)
     except (DataSourceError, DataLayerError, ValueError) as e:
         raise DataError("vector-unreadable", header.path, f"cannot be read ({e})", "is it a whole vector file?") from e
     return {

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from swath.core.errors import DataError
 from swath.disk import raster, vector
+from swath.disk.remote import is_remote
 from swath.disk.scenes import Scene, manifest_rows, survey
 
 
@@ -23,7 +24,7 @@ class Inputs:
 
     def add(self, path: Path) -> None:
         """Takes one input. Raises DataError where it stands for nothing."""
-        if path.is_dir() or (not path.exists() and any(c in str(path) for c in "*?[")):
+        if path.is_dir() or (not is_remote(path) and not path.exists() and any(c in str(path) for c in "*?[")):
             files = (
                 _in_folder(path) if path.is_dir() else [Path(p) for p in sorted(glob.glob(str(path), recursive=True))]
             )

@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import shapely
-from affine import Affine
 from numpy.typing import NDArray
 from pyproj.exceptions import ProjError
 from rasterio.enums import Resampling
@@ -24,7 +23,10 @@ from swath.core.grid import Bounds, Grid
 from swath.core.legend import Legend, unknown_values
 from swath.core.windows import Window
 from swath.disk import raster, vector
-from swath.disk.crs import crs_name, same_place
+from swath.disk.crs import crs_name, on_grid
+from swath.disk.point_labels import PointLabels
+from swath.disk.points import holds_points
+from swath.disk.remote import redacted
 from swath.disk.scenes import Scene
 
 
@@ -46,7 +48,9 @@ def open_labels(
     if scene.labels is None:
         raise DataError("labels-none", scene.name, "the scene has no labels", "fill the manifest's column `labels`")
     base: Labels
-    if scene.labels.suffix.lower() in vector.SUFFIXES:
+    if scene.labels.suffix.lower() in vector.SUFFIXES and holds_points(scene.labels, scene.layer or spec.layer):
+        base = PointLabels(scene, scene.labels, grid, legend, scene.layer or spec.layer)
+    elif scene.labels.suffix.lower() in vector.SUFFIXES:
         base = VectorLabels(scene, grid, legend, spec, events)
         if alone and len(base.geometry) == 0:
             _refuse_elsewhere(scene.labels, scene.layer or spec.layer, grid)
@@ -70,7 +74,7 @@ class VectorLabels:
         features = vector.repaired(features, spec.invalid, scene.labels, events)
         indices = class_indices(features, legend, scene.labels)
         order = _burn_order(scene, grid, legend, spec, features, indices)
-        self.geometry, self.indices = features.geometry[order], indices[order]
+        self.geometry, self.indices, self.fids = features.geometry[order], indices[order], features.fids[order]
         self.tree = shapely.STRtree(self.geometry)
         self.extent = self._extent() if spec.extent == "labels" else None
 
@@ -157,7 +161,7 @@ class RasterLabels:
                 covered = handle.read(self.info.alpha or handle.count, window=box) > 0
             return values, covered
         except raster.RasterioError as e:
-            cause = str(e.__cause__ or e)
+            cause = redacted(str(e.__cause__ or e), self.path)
             raise DataError("raster-corrupt", self.path, f"cannot be read ({cause})", "replace the file") from e
 
     def _handle(self) -> Any:
@@ -220,23 +224,6 @@ def class_indices(features: vector.Features, legend: Legend, where: object) -> N
     if unknown:
         raise unknown_values(unknown, where, legend)
     return np.array([found[v] for v in features.values.tolist()], np.int64)
-
-
-def on_grid(labels: Grid, image: Grid, tolerance: float = 0.01) -> bool:
-    """True where two grids have the same pixels (to a hundredth of a pixel); a label without place fits by its size."""
-    if labels.shape != image.shape:
-        return False
-    if labels.crs is None and labels.transform == Affine.identity():
-        return True
-    if image.crs is None:
-        return True
-    limit = tolerance * min(image.pixel_size)
-    if labels.crs is not None and not same_place(labels.crs, image.crs, image.bounds, limit):
-        return False
-    corners = [(0, 0), (image.width, 0), (0, image.height)]
-    return all(
-        abs(a - b) <= limit for c in corners for a, b in zip(labels.transform @ c, image.transform @ c, strict=True)
-    )
 
 
 def _refuse_unplaced(path: Path, labels: Grid, image: Grid) -> None:

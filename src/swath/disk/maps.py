@@ -22,6 +22,7 @@ from swath.core.stitch import Rows
 from swath.core.windows import Window
 from swath.disk import raster
 from swath.disk.publish import part_name, publish
+from swath.disk.remote import location
 from swath.disk.spool import Spool
 
 BLOCK = 512
@@ -209,7 +210,7 @@ def read_map_info(path: str | Path) -> MapInfo:
         grid = Grid(crs, source.transform, source.height, source.width)
     legend = Legend.from_dict(json.loads(tags["LEGEND"])) if "LEGEND" in tags else None
     rest = {k: _value(v) for k, v in tags.items() if k != "LEGEND"}
-    return MapInfo(Path(path), grid, legend, rest)
+    return MapInfo(location(path), grid, legend, rest)
 
 
 def _blank(values: NDArray[Any], valid: NDArray[np.bool_] | None, nodata: float) -> NDArray[Any]:

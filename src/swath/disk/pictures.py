@@ -16,15 +16,14 @@ from swath.disk.publish import publish
 
 Picture = NDArray[np.uint8]
 _GAP = 6
+_COLOURS = (("red", "green", "blue"), ("r", "g", "b"), ("b04", "b03", "b02"))  # the last are Sentinel-2's
 
 
 def rgb(image: NDArray[Any], valid: NDArray[np.bool_], names: Sequence[str] = ()) -> Picture:
     """(h, w, 3) of raw bands (C, h, w): red, green and blue by name, else the first three, stretched 2 to 98 %."""
     lower = [n.lower() for n in names]
-    if all(c in lower for c in ("red", "green", "blue")):
-        pick = [lower.index(c) for c in ("red", "green", "blue")]
-    else:
-        pick = [0, 1, 2] if len(image) >= 3 else [0, 0, 0]
+    known = next((k for k in _COLOURS if all(c in lower for c in k)), ())
+    pick = [lower.index(c) for c in known] or ([0, 1, 2] if len(image) >= 3 else [0, 0, 0])
     out = np.zeros((*image.shape[1:], 3), np.uint8)
     for channel, band in enumerate(pick):
         values = image[band].astype(np.float32)

@@ -19,8 +19,7 @@ from swath.core.outlines import Rings
 from swath.core.regions import NO_CONFIDENCE, Regions, RegionTracer
 from swath.core.windows import Window, strips
 from swath.disk.areas import areas_m2
-from swath.disk.crs import metres_per_pixel
-from swath.disk.labels import on_grid
+from swath.disk.crs import metres_per_pixel, on_grid
 from swath.disk.raster import RasterReader
 
 STRIP_PIXELS, STRIP_BYTES = 2_000_000, 200  # pixels of a strip, and the memory that one needs at most

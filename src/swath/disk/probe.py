@@ -6,7 +6,6 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,9 @@ from rasterio.env import Env
 
 from swath.core.errors import DataError
 from swath.core.windows import Window
-from swath.disk.raster import RasterInfo, RasterReader, open_raster
+from swath.disk.images import Reader, image_reader
+from swath.disk.raster import RasterInfo, guarded_vrt, open_raster, raster_info
+from swath.disk.stack import Image
 
 PIXELS, VALUES = 4_000_000, 24_000_000  # looked at per raster: pixels, and pixels times bands
 FEW = 32  # a band of at most so many values may hold codes instead of amounts
@@ -84,7 +85,7 @@ class Probe:
 
 
 def probe(
-    path: str | Path,
+    path: Image,
     indexes: Sequence[int] | None = None,
     rule: str = "all",
     nodata_value: float | None = None,
@@ -96,7 +97,7 @@ def probe(
 
     Raises DataError where the raster or one of these blocks cannot be read.
     """
-    reader = RasterReader(path, indexes, rule, nodata_value)
+    reader = image_reader(path, indexes, rule, nodata_value)
     require_whole(reader.info)
     count = len(reader.indexes)
     windows = spread_windows(reader.info, min(pixels, VALUES // count), count)
@@ -142,7 +143,14 @@ def spread_windows(info: RasterInfo, pixels: float, bands: int = 1) -> list[Wind
 
 
 def require_whole(info: RasterInfo) -> None:
-    """Nothing, or a DataError where blocks of a TIFF lie beyond the end of its file; at most 1024 are asked for."""
+    """Nothing, or a DataError where blocks of a TIFF lie beyond the end of its file; at most 1024 are asked for.
+
+    Of a VRT up to 64 sources are looked at, spread over all.
+    """
+    if info.driver == "VRT":
+        files = [f for f in guarded_vrt(info.path).files if f.suffix.lower() != ".vrt"]
+        for n in _spread(len(files), min(len(files), 64)):
+            require_whole(raster_info(files[n]))
     if info.driver not in ("GTiff", "COG"):
         return
     size = info.path.stat().st_size
@@ -183,7 +191,7 @@ def _spread(count: int, chosen: int) -> list[int]:
 class _Tally:
     """Counts over windows, and thinned pixels of all of them."""
 
-    reader: RasterReader
+    reader: Reader
     total: int
     looked: int = 0
     valid: int = 0
@@ -233,7 +241,7 @@ class _Tally:
             self.all_nodata += int(np.count_nonzero(every)) if len(hits) == len(tags) else 0
 
 
-def _facts(reader: RasterReader, values: NDArray[Any], tally: _Tally) -> tuple[BandFacts, ...]:
+def _facts(reader: Reader, values: NDArray[Any], tally: _Tally) -> tuple[BandFacts, ...]:
     pairs = np.concatenate(tally.pairs, axis=2)
     lowest, highest = (np.broadcast_to(x, len(values)) for x in (tally.minimum, tally.maximum))
     found: list[BandFacts] = []

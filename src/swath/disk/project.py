@@ -20,21 +20,33 @@ from swath.core.errors import ConfigError, DataError, did_you_mean
 from swath.core.events import Events
 from swath.core.filters import Filter
 from swath.core.legend import Legend
-from swath.core.splits import SPLITS, Block, Region, Split, block_size, block_windows, carve
+from swath.core.splits import Region, Split
 from swath.core.statistics import BandStatistics
 from swath.core.windows import Window, grid_windows
+from swath.disk.points import Points, read_points
 from swath.disk.readahead import read_ahead
+from swath.disk.remote import is_remote, remote_access
 from swath.disk.scenes import Scene, config_scenes
-from swath.disk.stamp import file_stamp
+from swath.disk.sources import with_sources
+from swath.disk.stack import Stack
+from swath.disk.stamp import file_stamp, image_stamp
 from swath.disk.store import fitting_card
 
 if TYPE_CHECKING:  # GDAL is loaded where a scene is opened: training from a store does without
+    from swath.disk.images import Reader
     from swath.disk.labels import Labels
-    from swath.disk.raster import RasterInfo, RasterReader
+    from swath.disk.raster import RasterInfo
 
 Reason = tuple[str, Any, str]
-SAMPLE_SECTIONS = ("bands", "labels", "split", "sample", "classes")  # of the config: what decides the samples
-SCENE_SECTIONS = ("bands", "labels", "split", "sample")  # without a meaning where a store is named
+SAMPLE_SECTIONS = (
+    "sources",
+    "bands",
+    "labels",
+    "split",
+    "sample",
+    "classes",
+)  # of the config: what decides the samples
+SCENE_SECTIONS = ("sources", "bands", "labels", "split", "sample")  # without a meaning where a store is named
 _FIT_PIXELS = 8_000_000  # pixels per band that the scaling is fitted on; beyond it, evenly spread blocks are read
 
 
@@ -68,9 +80,9 @@ class Project:
     @cached_property
     def infos(self) -> tuple[RasterInfo, ...]:
         """The header of every scene's image."""
-        from swath.disk.raster import raster_info
+        from swath.disk.images import image_info
 
-        return tuple(raster_info(s.image) for s in self.scenes)
+        return tuple(image_info(s.image) for s in self.scenes)
 
     @cached_property
     def bands(self) -> Bands:
@@ -81,11 +93,11 @@ class Project:
     def _first(self) -> int:
         return next((i for i, s in enumerate(self.scenes) if s.split in (None, "trn")), 0)
 
-    def reader(self, scene: int) -> RasterReader:
+    def reader(self, scene: int) -> Reader:
         """The reader of a scene's selected bands."""
-        from swath.disk.raster import RasterReader
+        from swath.disk.images import open_image
 
-        return RasterReader.of(self.scenes[scene].image, self.bands)
+        return open_image(self.scenes[scene].image, self.bands)
 
     def labels(self, scene: int) -> Labels:
         """The labels of a scene on its grid; what happens to them is counted at the first opening only."""
@@ -97,6 +109,26 @@ class Project:
         alone = sum(s.labels == mine.labels for s in self.scenes) == 1
         return open_labels(mine, grid, self.legend, self.config.labels, events, alone=alone)
 
+    @property
+    def points_path(self) -> Path | None:
+        """The file of the points that samples are cut around, if the config names one."""
+        return points_path(self.config, self.path)
+
+    @cached_property
+    def points(self) -> Points | None:
+        """The points that samples are cut around; None: samples lie on a grid."""
+        return None if self.points_path is None else read_points(self.points_path, self.legend)
+
+    @cached_property
+    def placed(self) -> tuple[dict[Split, list[Any]], dict[str, int]]:
+        """The samples around the points per split, and the numbers of points refused by reason."""
+        from swath.disk.point_places import place_points
+
+        places, refused = place_points(self)
+        shown = ", ".join(f"{n} {reason}" for reason, n in refused.items())
+        self._decided("sample.points", sum(map(len, places.values())), f"samples around points; refused: {shown or 'none'}")
+        return places, refused
+
     @cached_property
     def tile(self) -> int:
         """The side of samples in pixels."""
@@ -104,6 +136,10 @@ class Project:
             return int(self.card["schema"]["side"])
         if self.config.sample.tile != "auto":
             return self.config.sample.tile
+        if self.points_path is not None:
+            tile = min(64, *(n for i in self.infos for n in i.grid.shape))
+            self._decided("sample.tile", tile, "patches around points; at most the smallest scene")
+            return tile
         side = int(np.median([min(i.grid.shape) for i in self.infos]))
         tile = max(32, min(512, -(-side // 16) * 16))
         self._decided("sample.tile", tile, f"scenes are about {side} pixels wide; at most 512")
@@ -121,6 +157,14 @@ class Project:
     @cached_property
     def regions(self) -> tuple[tuple[Region, ...], ...]:
         """Per scene, which label pixels belong to which split; empty for a scene without labels."""
+        from swath.disk.allotment import decide_regions  # which needs this class
+
+        if self.points is not None:
+            from swath.disk.point_places import own_regions
+
+            own = own_regions(self)
+            if own is not None:
+                return own
         return decide_regions(self)
 
     def region(self, scene: int, split: Split) -> Region | None:
@@ -164,11 +208,14 @@ class Project:
         if self.card is not None:
             return str(self.card["fingerprint"])
         dumped = self.config.model_dump(mode="json")
-        files = [p for s in self.scenes for p in (s.image, s.labels, s.aoi) if p is not None]
+        files = [p for s in self.scenes for p in s.files]
+        files += [] if self.points_path is None else [self.points_path]
         files += [p.with_suffix(".dbf") for p in files if p.suffix.lower() == ".shp" and p.with_suffix(".dbf").exists()]
-        stamps = [(os.path.relpath(p, self.path.parent), file_stamp(p)) for p in files]
-        splits = [s.split for s in self.scenes]
-        text = json.dumps([{k: dumped[k] for k in sections}, stamps, splits, self.legend.as_dict()], sort_keys=True)
+        home = self.path.parent
+        stamps = [(str(p) if is_remote(p) else os.path.relpath(p, home), file_stamp(p)) for p in files]
+        rows = [[s.split, s.group, s.field, s.layer] for s in self.scenes]
+        stacks = [image_stamp(s.image) for s in self.scenes if isinstance(s.image, Stack)]
+        text = json.dumps([{k: dumped[k] for k in sections}, stamps, rows, self.legend.as_dict(), stacks], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -179,7 +226,14 @@ def load_project(path: str | Path, overrides: Sequence[str] = ()) -> Project:
     if config.scenes is None:
         raise ConfigError("config-missing-key", path, "the key 'scenes' is missing; `train.store` is enough for `swath train` "
                           "alone", "add it: a manifest, or rows with image and labels")  # fmt: skip
-    return Project(path.absolute(), config, config.legend(), config_scenes(config.scenes, path))
+    points = points_path(config, path.absolute())
+    if points is not None and not points.exists():
+        raise DataError("file-missing", points, "no such file", "check sample.points: its path is relative to the config")
+    with remote_access(config.runtime.remote):
+        scenes = with_points(config_scenes(config.scenes, path), points)
+        if config.inputs():
+            scenes = tuple(with_sources(s, config.inputs(), (path.parent,)) for s in scenes)
+    return Project(path.absolute(), config, config.legend(), scenes)
 
 
 def load_training(path: str | Path, overrides: Sequence[str] = ()) -> Project:
@@ -198,6 +252,16 @@ def load_training(path: str | Path, overrides: Sequence[str] = ()) -> Project:
     return Project(path.absolute(), config, legend, (), card=card)
 
 
+def points_path(config: Config, path: Path) -> Path | None:
+    """The file that `sample.points` names, relative to the config at `path`."""
+    return None if config.sample.points is None else path.parent / config.sample.points
+
+
+def with_points(scenes: Sequence[Scene], points: Path | None) -> tuple[Scene, ...]:
+    """The scenes; points are the labels of those that have no others."""
+    return tuple(s if points is None or s.labels else replace(s, labels=points, layer=None) for s in scenes)
+
+
 def select_bands(config: Config, info: RasterInfo, scene: Scene) -> Bands:
     """The config's bands as 1-based indexes into the first training scene, unfitted (gain 1, offset 0)."""
     wanted = config.bands.select
@@ -210,7 +274,10 @@ def select_bands(config: Config, info: RasterInfo, scene: Scene) -> Bands:
     spec = config.bands
     scope: Scope = "dataset" if spec.scope == "auto" else spec.scope
     n = len(indexes)
-    return Bands(indexes, names, (1.0,) * n, (0.0,) * n, spec.method, scope, spec.nodata, spec.nodata_value)
+    from swath.disk.images import plain_bands
+
+    plain = plain_bands(scene.image, indexes)
+    return Bands(indexes, names, (1.0,) * n, (0.0,) * n, spec.method, scope, spec.nodata, spec.nodata_value, plain)
 
 
 def _band(band: int | str, info: RasterInfo, scene: Scene) -> int:
@@ -224,110 +291,6 @@ def _band(band: int | str, info: RasterInfo, scene: Scene) -> int:
             "band-missing", scene.image, f"has no band {band}, only 1 to {info.count}", "correct bands.select"
         )
     return band
-
-
-def decide_regions(project: Project) -> tuple[tuple[Region, ...], ...]:
-    """Which label pixels belong to which split, per scene.
-
-    Rows of the manifest with a split keep it. Where there is no `val` (or, if asked for, no `tst`), it is carved out
-    of the training scenes: whole scenes where there are many, else spatial blocks with a buffer that trains nothing.
-    """
-    scenes, spec = project.scenes, project.config.split
-    if not any(s.labels for s in scenes):
-        raise DataError("labels-none", project.path, "no scene has labels", "fill the manifest's column `labels`")
-    regions: list[list[Region]] = [[] for _ in scenes]
-    open_scenes = []
-    for i, scene in enumerate(scenes):
-        if scene.labels is None:
-            continue
-        if scene.split in ("val", "tst"):
-            regions[i].append(Region(scene.split))
-        else:
-            open_scenes.append(i)
-    if not open_scenes:
-        raise DataError("split-empty", project.path, "no scene is left for training", "mark rows with split=trn")
-    wanted: dict[Split, float] = {}
-    if spec.tst and not any(s.split == "tst" for s in scenes):
-        wanted["tst"] = spec.tst
-    if spec.val and not any(s.split == "val" for s in scenes):
-        wanted["val"] = spec.val
-    held = _held_out(project, open_scenes, wanted) if wanted else {}
-    for i in open_scenes:
-        mine = [(split, w) for (split, scene), boxes in held.items() if scene == i for w in boxes]
-        regions[i] += _scene_regions(project.infos[i].grid.shape, mine, spec.buffer)
-    return tuple(tuple(r) for r in regions)
-
-
-def _scene_regions(shape: tuple[int, int], held: list[tuple[Split, Window]], buffer: int) -> list[Region]:
-    whole = Window(0, 0, *shape)
-    if not held:
-        return [Region("trn")]
-    regions = [Region(s, tuple(w for split, w in held if split == s)) for s in SPLITS if any(x == s for x, _ in held)]
-    if all(w == whole for _, w in held):
-        return regions
-    guard = tuple(w.pad(buffer).clip(*shape) for _, w in held)
-    return [Region("trn", None, guard), *regions]
-
-
-def _held_out(
-    project: Project, open_scenes: list[int], wanted: dict[Split, float]
-) -> dict[tuple[Split, int], list[Window]]:
-    by = project.config.split.by
-    if by == "auto":
-        by = "scene" if len(open_scenes) >= 8 else "block"
-        why = f"{len(open_scenes)} training scenes: " + (
-            "enough to hold out whole ones" if by == "scene" else "too few"
-        )
-        project._decided("split.by", by, why)
-    blocks = _scene_blocks(project, open_scenes) if by == "scene" else _blocks(project, open_scenes)
-    held: dict[tuple[Split, int], list[Window]] = {}
-    for split, fraction in wanted.items():
-        groups = carve(blocks, fraction)
-        for block in groups:
-            held.setdefault((split, block.scene), []).append(block.window)
-        blocks = [b for b in blocks if b not in groups]
-    if not held:
-        raise DataError("split-empty", project.path, "the labels are too few to hold some out for validation",
-                        "mark a row of the manifest with split=val")  # fmt: skip
-    return held
-
-
-def _scene_blocks(project: Project, scenes: list[int]) -> list[Block]:
-    return [Block(i, Window(0, 0, *project.infos[i].grid.shape), class_pixels(project, i)) for i in scenes]
-
-
-def _blocks(project: Project, scenes: list[int]) -> list[Block]:
-    areas = [project.infos[i].grid.height * project.infos[i].grid.width for i in scenes]
-    side = project.config.split.block
-    if side == "auto":
-        side = block_size(areas, project.tile)
-        project._decided("split.block", side, "about 16 blocks over the training scenes, none larger than a sample")
-    return [
-        Block(i, w, class_pixels(project, i, w))
-        for i in scenes
-        for w in block_windows(*project.infos[i].grid.shape, side)
-    ]
-
-
-def class_pixels(project: Project, scene: int, window: Window | None = None) -> Any:
-    """Labelled pixels per class index, int64 (C,), of a scene or of a window of it; streamed."""
-    labels = _labels_of(project, scene)
-    shape = project.infos[scene].grid.shape
-    window = window or Window(0, 0, *shape)
-    counts = np.zeros(len(project.legend), np.int64)
-    for part in grid_windows(window.height, window.width, 2048, 2048, "keep"):
-        indices = labels.read(Window(window.row + part.row, window.col + part.col, part.height, part.width))
-        counts += np.bincount(indices.ravel(), minlength=project.legend.ignore + 1)[: len(counts)]
-    return counts
-
-
-def _labels_of(project: Project, scene: int) -> Labels:
-    cache = project.__dict__.setdefault("_labels", {})
-    if scene not in cache:
-        if len(cache) > 64:
-            cache.clear()
-        cache[scene] = project.labels(scene)
-    return cache[scene]
 
 
 def fit_bands(project: Project) -> tuple[Bands, BandStatistics]:

@@ -16,7 +16,7 @@ from swath.core.splits import Split
 from swath.core.windows import Window, up
 from swath.disk.project import Project
 from swath.disk.sample import Place, Sample, Samples, cut
-from swath.disk.samples import SceneWindows, plan_places, project_schema
+from swath.disk.samples import SceneWindows, beyond_limit, plan_places, project_schema
 from swath.disk.strips import read_places
 
 REGION = 1024  # least side in pixels of what is decoded at once
@@ -70,9 +70,12 @@ class RasterSamples(Samples):
         self._decoded.release()
 
     def _filtered(self, planned: list[Place]) -> tuple[list[Place], NDArray[np.int64]]:
-        passed, counts = [], []
+        passed: list[Place] = []
+        counts = []
         with closing(read_places(self.source, planned, _copied if self.keep else _nothing)) as decided:
-            for place, (reason, pixels, sample) in zip(planned, decided, strict=True):
+            for place, (reason, pixels, sample) in zip(planned, decided, strict=False):
+                if beyond_limit(self.source.project, place.split, len(passed)):
+                    break
                 if reason is None:
                     passed.append(place)
                     counts.append(pixels)
@@ -133,14 +136,17 @@ class Decoded:
     def _decode(self, region: int) -> Sample:
         first = self.places[int(np.flatnonzero(self.regions == region)[0])]
         box = self.boxes[region]
-        return self.source.read(Place(first.scene, first.split, box, box), box)
+        return self.source.read(first if box == first.read else Place(first.scene, first.split, box, box), box)
 
 
 def region_numbers(project: Project, places: Sequence[Place]) -> NDArray[np.int64]:
     """The region of each place, int64 (n,): the square of a grid, aligned with the raster's blocks, where it begins.
 
     Squares are at least `REGION` and one sample wide; on rasters stored in strips they are flatter and as wide as a strip.
+    Samples around points have labels of their own, so each is a region of its own.
     """
+    if any(p.point is not None for p in places):
+        return np.arange(len(places))
     sides = [_sides(project.infos[s].block, project.infos[s].grid.width, project.tile) for s in range(len(project.infos))]
     keys = [(p.scene, p.read.row // sides[p.scene][0], p.read.col // sides[p.scene][1]) for p in places]
     numbers = {key: n for n, key in enumerate(dict.fromkeys(keys))}

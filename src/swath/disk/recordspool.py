@@ -95,9 +95,17 @@ class RecordSpool:
         else:
             split = SPLITS.index(place.split)
             row = (place.scene, split, _box(place.read), _box(place.core), entry["counts"], entry["crc"])
-            self.rows.append(row if self.schema.codec == "none" else (*row, self.bytes, entry["bytes"]))
+            packed = () if self.schema.codec == "none" else (self.bytes, entry["bytes"])
+            self.rows.append((*row, *self._point(place), *packed))
             self.bytes += entry["bytes"]
         self.decided += 1
+
+    def _point(self, place: Place) -> tuple[int, ...]:
+        """(class index, -1 without; id) of the point, where the index has them."""
+        if not self.schema.points:
+            return ()
+        mark = place.point
+        return (-1, -1) if mark is None else (mark.label if mark.label < self.schema.classes else -1, mark.id)
 
     def _restore(self, head: bytes) -> None:
         """Takes over whole entries of a journal of the same key; everything after them is cut off."""

@@ -6,7 +6,7 @@ Only NumPy is needed: a store is read by these on a machine without GDAL.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -31,13 +31,42 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """The point that a sample lies around: its `id`, class index `label` (`ignore`: none) and pixel.
+
+    `sparse`: its pixel is the sample's only label. `taken`: windows whose labels count in earlier samples.
+    """
+
+    id: int
+    label: int
+    row: int
+    col: int
+    sparse: bool
+    taken: tuple[Window, ...] = ()
+
+    def apply(self, labels: NDArray[Any], window: Window, ignore: int) -> None:
+        """Leaves of `labels` (h, w) of a window what counts in this sample."""
+        for box in self.taken:
+            labels[(box & window).slices(window)] = ignore
+        if self.sparse:
+            labels[:] = ignore
+            if window.contains(Window(self.row, self.col, 1, 1)):
+                labels[self.row - window.row, self.col - window.col] = self.label
+
+
+@dataclass(frozen=True)
 class Place:
-    """Where a sample lies: scene number, split, the pixels read and the core whose labels count."""
+    """Where a sample lies: scene number, split, the pixels read, the core whose labels count, the point it is around."""
 
     scene: int
     split: Split
     read: Window
     core: Window
+    point: Mark | None = None
+
+    def after(self, earlier: Sequence[Window]) -> Place:
+        """The place with the windows of earlier samples whose labels count there."""
+        return self if self.point is None else replace(self, point=replace(self.point, taken=tuple(earlier)))
 
 
 class Samples(Protocol):

@@ -15,6 +15,11 @@ from typing import Any
 
 from swath.core.errors import ConfigError, DataError, did_you_mean
 from swath.core.splits import Split
+from swath.disk.cells import cell_image, cell_path
+from swath.disk.download import local_copy
+from swath.disk.remote import is_remote, location
+from swath.disk.stac import is_stac_item
+from swath.disk.stack import Image, Stack, image_files
 
 _SPLITS: dict[str, Split] = {
     "trn": "trn", "train": "trn", "training": "trn", "val": "val", "valid": "val", "validation": "val",
@@ -33,10 +38,13 @@ COLUMNS = ("image", "labels", "field", "layer", "split", "group", "name", "aoi")
 
 @dataclass(frozen=True)
 class Scene:
-    """One manifest row: an image, its labels (vector or raster), the split it belongs to, and what else is known."""
+    """One manifest row: an image, its labels (vector or raster), the split it belongs to, and what else is known.
+
+    `attributes` are the further columns, `root` the folder that their paths start at.
+    """
 
     name: str
-    image: Path
+    image: Image
     labels: Path | None = None
     field: str | None = None
     layer: str | None = None
@@ -44,11 +52,22 @@ class Scene:
     group: str | None = None
     aoi: Path | None = None
     attributes: dict[str, Any] = dataclass_field(default_factory=dict, compare=False)
+    root: Path = dataclass_field(default=Path(), compare=False)
+
+    @property
+    def place(self) -> Path:
+        """The file that the image is told by."""
+        return self.image.main if isinstance(self.image, Stack) else self.image
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file of the scene."""
+        return (*image_files(self.image), *(p for p in (self.labels, self.aoi) if p is not None))
 
 
 def read_manifest(path: str | Path) -> tuple[Scene, ...]:
     """The scenes of a manifest, in its order. Raises DataError with file:line, or the list of missing files."""
-    path = Path(path)
+    path = location(path)
     return scenes_from_rows(manifest_rows(path), path.parent)
 
 
@@ -67,7 +86,7 @@ def scenes_from_rows(rows: Iterable[tuple[str, dict[str, Any]]], root: Path) -> 
     scenes = [_scene(where, row, root) for where, row in rows]
     if not scenes:
         raise DataError("manifest-empty", root, "the manifest lists no scene", "add a row with image and labels")
-    missing = [p for s in scenes for p in (s.image, s.labels, s.aoi) if p is not None and not p.exists()]
+    missing = [p for s in scenes for p in s.files if not p.exists()]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise DataError(
@@ -77,25 +96,35 @@ def scenes_from_rows(rows: Iterable[tuple[str, dict[str, Any]]], root: Path) -> 
 
 
 def expand_inputs(inputs: Sequence[str | Path], suffixes: set[str]) -> list[Path]:
-    """The files that inputs stand for: files, folders (their rasters), globs and manifests (their images); sorted
-    within each input, each file once. Raises DataError where an input stands for nothing.
+    """The files of the images that inputs stand for (see `expand_scenes`), each once."""
+    images = [scene.image for scene in expand_scenes(inputs, suffixes)]
+    return list(dict.fromkeys(f for i in images for f in (i.files if isinstance(i, Stack) else (i,))))
+
+
+def expand_scenes(inputs: Sequence[str | Path], suffixes: set[str]) -> list[Scene]:
+    """The scenes that inputs stand for: files, STAC items, folders (their rasters; VRTs only where there are no others),
+    globs and manifests; sorted within each input, each image once. Raises DataError where an input stands for nothing.
     """
-    return list(dict.fromkeys(p for item in inputs for p in _expand(str(item), suffixes)))
+    found = (scene for item in inputs for scene in _expand(location(item), suffixes))
+    return list({scene.image: scene for scene in found}.values())
 
 
-def _expand(item: str, suffixes: set[str]) -> list[Path]:
-    path = Path(item)
+def _expand(path: Path, suffixes: set[str]) -> list[Scene]:
+    item = str(path)
     if path.is_dir():
         files = sorted(p for p in path.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith("."))
+        files = [p for p in files if p.suffix.lower() != ".vrt"] or files  # else pixels would count twice
+    elif path.suffix.lower() == ".json" and path.exists() and is_stac_item(path):
+        return [_scene(item, {"image": path}, Path())]
     elif path.suffix.lower() in {".csv", ".tsv"} or (path.suffix.lower() in {".json", ".gpkg"} and path.exists()):
-        return [scene.image for scene in read_manifest(path)]
-    elif any(c in item for c in "*?[") and not path.exists():
+        return list(read_manifest(path))
+    elif not is_remote(path) and any(c in item for c in "*?[") and not path.exists():
         files = sorted(Path(p) for p in glob.glob(item, recursive=True) if Path(p).is_file())
     else:
-        return [path]
+        files = [path]
     if not files:
         raise DataError("inputs-none", item, "no raster found there", f"looked for {', '.join(sorted(suffixes))}")
-    return files
+    return [Scene(p.stem, p) for p in files]
 
 
 def _scene(where: str, row: dict[str, Any], root: Path) -> Scene:
@@ -108,19 +137,20 @@ def _scene(where: str, row: dict[str, Any], root: Path) -> Scene:
     split = values.get("split")
     if split is not None and str(split).lower() not in _SPLITS:
         raise DataError("manifest-split", where, f"unknown split '{split}'", did_you_mean(str(split), _SPLITS))
-    image = _path(values["image"], root)
+    image = cell_image(values["image"], root)
     known = set(COLUMNS)
     field_name = values.get("field")
     return Scene(
         name=str(values.get("name") or image.stem),
         image=image,
-        labels=_path(values.get("labels"), root) if values.get("labels") else None,
+        labels=cell_path(values.get("labels"), root) if values.get("labels") else None,
         field=str(field_name).removeprefix("properties/") if field_name else None,
         layer=values.get("layer"),
         split=_SPLITS[str(split).lower()] if split is not None else None,
         group=None if values.get("group") is None else str(values["group"]),
-        aoi=_path(values.get("aoi"), root) if values.get("aoi") else None,
+        aoi=cell_path(values.get("aoi"), root) if values.get("aoi") else None,
         attributes={k: v for k, v in values.items() if k not in known and v is not None},
+        root=root,
     )
 
 
@@ -134,13 +164,6 @@ def _once(where: str, columns: Sequence[str]) -> None:
     twice = sorted({c for c in columns if columns.count(c) > 1})
     if twice:
         raise DataError("manifest-header", where, f"the column `{twice[0]}` stands twice", "keep one of its names")
-
-
-def _path(text: Any, root: Path) -> Path:
-    path = root / str(text)
-    if not path.exists() and "\\" in str(text):
-        path = root / str(text).replace("\\", "/")
-    return path
 
 
 def _named(scenes: list[Scene]) -> tuple[Scene, ...]:
@@ -194,7 +217,7 @@ def _table_rows(path: Path) -> Iterable[tuple[str, dict[str, Any]]]:
     from swath.disk.vector import vector_info
 
     info = vector_info(path)
-    meta, _, _, data = read(path, layer=info.layer, read_geometry=False)
+    meta, _, _, data = read(local_copy(path), layer=info.layer, read_geometry=False)
     columns = [str(f) for f in meta["fields"]]
     return [
         (f"{path} row {i + 1}", {c: _plain(values[i]) for c, values in zip(columns, data, strict=True)})
@@ -211,7 +234,7 @@ def _plain(value: Any) -> Any:
 def config_scenes(scenes: str | Sequence[dict[str, Any]], config: Path) -> tuple[Scene, ...]:
     """The scenes that a config names: a manifest's path, relative to the config, or the rows themselves."""
     if isinstance(scenes, str):
-        return read_manifest(config.parent / scenes)
+        return read_manifest(location(scenes, config.parent))
     if not scenes:
         raise ConfigError(
             "scenes-empty", config, "`scenes` lists nothing", "name a manifest or rows with image and labels"
@@ -231,7 +254,7 @@ def survey(rows: Iterable[tuple[str, dict[str, Any]]], root: Path) -> tuple[tupl
             break
         except DataError as e:
             problems.append(e)
-    files = dict.fromkeys(p for s in scenes for p in (s.image, s.labels, s.aoi) if p is not None)
+    files = dict.fromkeys(p for s in scenes for p in s.files)
     problems += [
         DataError("file-missing", p.absolute(), "no such file", "correct the paths in the manifest")
         for p in files if not p.exists()

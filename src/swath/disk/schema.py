@@ -32,6 +32,7 @@ class Schema:
     """The shape of a record: `bands` and `dtype` of the image, `side` in pixels, `labels` dtype, number of classes.
 
     `codec` says how records are stored: `none`, all of `record_bytes` one after another, or `lz4`, each as long as it is.
+    `points`: the index has, per sample, the point's class index (`label`, -1: none) and its id (`point`).
     """
 
     bands: int
@@ -39,6 +40,7 @@ class Schema:
     side: int
     labels: str
     classes: int
+    points: bool = False
     codec: str = "none"
 
     def __post_init__(self) -> None:
@@ -61,6 +63,8 @@ class Schema:
         box = np.dtype((np.int64, (4,)))
         columns: list[Any] = [("scene", "<i4"), ("split", "<i1"), ("read", box), ("core", box),
                               ("counts", "<i8", (self.classes,)), ("crc", "<u4")]  # fmt: skip
+        if self.points:
+            columns += [("label", "<i4"), ("point", "<i8")]
         return np.dtype(columns if self.codec == "none" else [*columns, ("first", "<i8"), ("bytes", "<i8")])
 
     def total_bytes(self, index: NDArray[Any]) -> int:

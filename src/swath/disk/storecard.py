@@ -64,6 +64,9 @@ def write_footprints(index: NDArray[Any], card: dict[str, Any], part: Path) -> N
             "split": np.array([SPLITS[r["split"]] for r in rows], object),
             **{f"pixels_{c}": np.array([int(r["counts"][i]) for r in rows], np.int64) for i, c in enumerate(names)},
         }
+        if "point" in (index.dtype.names or ()):
+            columns["point"] = np.array([int(r["point"]) for r in rows], np.int64)
+            columns["label"] = np.array([names[r["label"]] if r["label"] >= 0 else None for r in rows], object)
         outlines = np.array([shapely.to_wkb(_outline(grids[r["scene"]], r["read"])) for r in rows], object)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="'crs' was not provided")  # pixels without georeference

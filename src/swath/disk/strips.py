@@ -51,7 +51,8 @@ def _joins(group: list[Place], place: Place) -> bool:
     first, last, new = group[0].read, group[-1].read, place.read
     same = (place.scene, place.split, new.row, new.height) == (group[0].scene, group[0].split, first.row, first.height)
     near = last.col <= new.col <= last.col_end
-    return same and near and new.height * (new.col_end - first.col) <= STRIP_PIXELS
+    alone = place.point is not None or group[0].point is not None  # labels of a point are its own
+    return same and near and not alone and new.height * (new.col_end - first.col) <= STRIP_PIXELS
 
 
 def _read_strip(source: SceneWindows, group: list[Place], make: Callable[[Sample], T]) -> list[Decided[T]]:

@@ -16,6 +16,8 @@ from swath.core.errors import DataError, did_you_mean
 from swath.core.events import Events
 from swath.core.grid import Bounds, Grid
 from swath.disk.crs import crs_name, parse_crs, same_place, transform_bounds, transformer
+from swath.disk.download import local_copy
+from swath.disk.remote import location
 
 SUFFIXES = {".gpkg", ".shp", ".geojson", ".json", ".fgb", ".geojsonl", ".kml", ".gml", ".sqlite"}
 _MAGIC = {".gpkg": b"SQLite format 3\0", ".sqlite": b"SQLite format 3\0"}
@@ -51,17 +53,18 @@ class Features:
 
 def vector_info(path: str | Path, layer: str | None = None) -> VectorInfo:
     """The header of a vector layer (default: the first). Raises DataError."""
-    path = Path(path)
-    _guard(path)
+    path = location(path)
+    file = local_copy(path)
+    _guard(path, file)
     from pyogrio import list_layers, read_info
     from pyogrio.errors import DataLayerError, DataSourceError
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # curves and measured geometries are told of by `prepare`
-            layers = tuple(str(name) for name, _ in list_layers(path))
+            layers = tuple(str(name) for name, _ in list_layers(file))
             name = _layer(path, layers, layer)
-            info = read_info(path, layer=name, force_feature_count=True, force_total_bounds=True)
+            info = read_info(file, layer=name, force_feature_count=True, force_total_bounds=True)
     except (DataSourceError, DataLayerError) as e:
         raise _unreadable(path, e) from e
     bounds = info["total_bounds"]
@@ -95,10 +98,10 @@ def read_features(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # curves and measured geometries are told of by `prepare`
             meta, fids, wkb, data = read(
-                path, layer=info.layer, columns=[field] if field else [], bbox=bounds, return_fids=True, force_2d=True
+                local_copy(info.path), layer=info.layer, columns=[field] if field else [], bbox=bounds, return_fids=True, force_2d=True
             )
     except (DataSourceError, DataLayerError, ValueError) as e:
-        raise _unreadable(Path(path), e) from e
+        raise _unreadable(info.path, e) from e
     empty = np.empty(0, object)
     geometry = shapely.from_wkb(wkb, on_invalid="ignore") if wkb is not None else empty
     return Features(geometry, np.asarray(fids, np.int64), data[0] if field else None, meta["crs"])
@@ -225,15 +228,15 @@ def _layer(path: Path, layers: tuple[str, ...], layer: str | None) -> str:
     return layer or layers[0]
 
 
-def _guard(path: Path) -> None:
-    if not path.exists():
+def _guard(path: Path, file: Path) -> None:
+    if not file.exists():
         raise DataError("file-missing", path, "no such file", "check the path in the manifest or on the command line")
-    if path.is_dir() or path.stat().st_size == 0:
-        what = "is a directory" if path.is_dir() else "the file is empty"
+    if file.is_dir() or file.stat().st_size == 0:
+        what = "is a directory" if file.is_dir() else "the file is empty"
         raise DataError("vector-unreadable", path, what, "name a whole vector file")
     magic = _MAGIC.get(path.suffix.lower())
     if magic:
-        with path.open("rb") as f:
+        with file.open("rb") as f:
             if f.read(len(magic)) != magic:
                 raise DataError("vector-unreadable", path, f"is no {path.suffix[1:]} file inside", "export it anew")
     if path.suffix.lower() not in SUFFIXES:

@@ -9,7 +9,7 @@ from swath.config import PredictSpec
 from swath.core.errors import ConfigError
 from swath.core.stitch import Rows
 from swath.core.windows import up
-from swath.disk.raster import RasterReader
+from swath.disk.images import Reader
 from swath.engines.predictor import Predictor, TorchPredictor
 from swath.engines.rowgraph import RowGraph, Untraceable, trace_rows
 from swath.engines.rows import plan_rows, run_rows
@@ -33,7 +33,7 @@ class Choice:
     because: str
 
 
-def choose(reader: RasterReader, predictor: Predictor, spec: PredictSpec) -> Choice:
+def choose(reader: Reader, predictor: Predictor, spec: PredictSpec) -> Choice:
     """The executor for a raster by the config's `predict` section.
 
     `auto` is row streaming where the network can be traced and its margin is to be exact; else tiles, with the reason.
@@ -63,7 +63,7 @@ def streamable(predictor: Predictor, spec: PredictSpec) -> tuple[RowGraph | None
         return None, f"rows cannot be streamed through {e.layer}: {e.reason}"
 
 
-def choose_rows(reader: RasterReader, predictor: TorchPredictor, graph: RowGraph, spec: PredictSpec) -> Choice:
+def choose_rows(reader: Reader, predictor: TorchPredictor, graph: RowGraph, spec: PredictSpec) -> Choice:
     """Row streaming with a strip and bands of columns that fit into the memory."""
     height, width = reader.grid.shape
     strip = None if spec.strip == "auto" else spec.strip
@@ -77,7 +77,7 @@ def choose_rows(reader: RasterReader, predictor: TorchPredictor, graph: RowGraph
     )  # fmt: skip
 
 
-def choose_tiles(reader: RasterReader, predictor: Predictor, spec: PredictSpec, because: str = "") -> Choice:
+def choose_tiles(reader: Reader, predictor: Predictor, spec: PredictSpec, because: str = "") -> Choice:
     """Tiles with the margin that the config asks for; blended where the radius is infinite and no margin was given."""
     radius, stride = predictor.radius, predictor.stride
     if isinstance(spec.margin, int):
@@ -104,13 +104,13 @@ def choose_tiles(reader: RasterReader, predictor: Predictor, spec: PredictSpec, 
     )  # fmt: skip
 
 
-def band_rows(reader: RasterReader, spec: PredictSpec, classes: int, stride: int) -> int:
+def band_rows(reader: Reader, spec: PredictSpec, classes: int, stride: int) -> int:
     """The most rows of tiles whose scores of all classes take at most half of the memory, whatever the width."""
     row = 8 * (classes + 2) * reader.grid.width  # scores, weights and masks, and the copy that is given out
     return max(stride, min(spec.memory // 2 // row, up(reader.grid.height, stride)) // stride * stride)
 
 
-def core_side(reader: RasterReader, spec: PredictSpec, margin: int, stride: int) -> int:
+def core_side(reader: Reader, spec: PredictSpec, margin: int, stride: int) -> int:
     """The largest core side whose tile fits into the memory, at most the raster's own size."""
     side = int((spec.memory / ACTIVATION_BYTES / spec.batch_size) ** 0.5) - 2 * margin
     largest = up(max(reader.grid.shape), stride)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.core.windows import Window, up
-from swath.disk.raster import RasterReader
+from swath.disk.images import Reader
 
 
 def extended_shape(height: int, width: int, stride: int) -> tuple[int, int]:
@@ -16,7 +16,7 @@ def extended_shape(height: int, width: int, stride: int) -> tuple[int, int]:
     return up(height, stride), up(width, stride)
 
 
-def read_extended(reader: RasterReader, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+def read_extended(reader: Reader, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Raw (C, h, w) and valid (h, w) of a window of the extended raster.
 
     Row H + k is row H - 1 - k, and so on back and forth for rasters shorter than the extension; columns alike. The

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from swath.core.bands import Bands
 from swath.core.legend import Legend
 from swath.disk.bundle import Bundle, read_bundle
-from swath.disk.raster import RasterReader
+from swath.disk.images import Reader
 from swath.disk.samples import fit_image
 from swath.nets.batches import as_float
 from swath.nets.device import choose_device, set_threads
@@ -40,7 +40,7 @@ class Predictor(Protocol):
         """Probabilities float32 (B, K, h, w) of raw pixels (B, C, h, w) with valid masks (B, h, w)."""
         ...
 
-    def on(self, reader: RasterReader) -> Predictor:
+    def on(self, reader: Reader) -> Predictor:
         """The predictor for one raster: with scope `image` its scaling is fitted on the raster as a whole."""
         ...
 
@@ -58,7 +58,7 @@ class TorchPredictor:
     identity: str = ""
     backend: str = "torch"
 
-    def on(self, reader: RasterReader) -> TorchPredictor:
+    def on(self, reader: Reader) -> TorchPredictor:
         """The predictor for one raster."""
         return self if self.bands.scope == "dataset" else replace(self, bands=fit_image(reader, self.bands))
 

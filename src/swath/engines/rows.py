@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from swath.core.stitch import Rows
 from swath.core.windows import Tile, Window, strips, up
-from swath.disk.raster import RasterReader
+from swath.disk.images import Reader
 from swath.engines.extend import extended_shape, read_extended
 from swath.engines.predictor import TorchPredictor
 from swath.engines.rowgraph import RowGraph
@@ -48,7 +48,7 @@ class RowsPlan:
 
 
 def run_rows(
-    reader: RasterReader, predictor: TorchPredictor, graph: RowGraph, plan: RowsPlan,
+    reader: Reader, predictor: TorchPredictor, graph: RowGraph, plan: RowsPlan,
     advance: Callable[[float], None] = lambda _: None, starts: Mapping[int, int] | None = None,
 ) -> Iterator[Rows]:  # fmt: skip
     """Finished rows of the raster, in order within each band of columns, each pixel once.
@@ -78,7 +78,7 @@ def _below(window: Window, row: int) -> Window:
 
 
 def _stream_band(
-    reader: RasterReader,
+    reader: Reader,
     predictor: TorchPredictor,
     graph: RowGraph,
     band: Tile,
@@ -104,7 +104,7 @@ def _stream_band(
         done += scores.shape[1]
 
 
-def _strips_ahead(reader: RasterReader, box: Window, strip: int) -> Iterator[Pixels]:
+def _strips_ahead(reader: Reader, box: Window, strip: int) -> Iterator[Pixels]:
     """The pixels of consecutive strips of a band; the next strip is read by a thread while this one is computed."""
     with ThreadPoolExecutor(1, "swath-read") as pool:
         waiting: Future[Pixels] | None = None

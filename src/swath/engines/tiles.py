@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from swath.core.blend import weights
 from swath.core.stitch import Rows, Stitcher
 from swath.core.windows import Tile, grid_windows, margin_tiles, up
-from swath.disk.raster import RasterReader
+from swath.disk.images import Reader
 from swath.engines.extend import extended_shape, read_extended
 from swath.engines.predictor import Predictor
 
@@ -38,7 +38,9 @@ class TilePlan:
         """The tiles of a raster, ordered by row."""
         tall, wide = extended_shape(height, width, stride)
         if self.blend is None:
-            return list(margin_tiles(tall, wide, (min(self.core, self.rows or self.core), self.core), self.margin, stride))
+            return list(
+                margin_tiles(tall, wide, (min(self.core, self.rows or self.core), self.core), self.margin, stride)
+            )
         side = up(min(self.core, max(tall, wide)), stride)
         step = max(stride, int(side * (1 - self.overlap)) // stride * stride)
         boxes = sorted(grid_windows(tall, wide, side, step, "shift"))
@@ -46,7 +48,7 @@ class TilePlan:
 
 
 def run_tiles(
-    reader: RasterReader, predictor: Predictor, plan: TilePlan, advance: Callable[[float], None] = lambda _: None,
+    reader: Reader, predictor: Predictor, plan: TilePlan, advance: Callable[[float], None] = lambda _: None,
     start: int = 0,
 ) -> Iterator[Rows]:  # fmt: skip
     """Finished rows of the raster, in order, each once, from `start` or a little above. Tiles without a valid pixel
@@ -84,7 +86,7 @@ def _groups(tiles: Sequence[Tile], size: int) -> Iterator[tuple[list[Tile], int]
             group = []
 
 
-def _read_ahead(reader: RasterReader, groups: Iterator[tuple[list[Tile], int]]) -> Iterator[tuple[list[Read], int]]:
+def _read_ahead(reader: Reader, groups: Iterator[tuple[list[Tile], int]]) -> Iterator[tuple[list[Read], int]]:
     """The pixels of each group's tiles; the next group is read by a thread while this one is computed."""
 
     def read(group: list[Tile]) -> list[Read]:

@@ -7,6 +7,7 @@ gain, gamma, blur, noise, band_drop. Every sample draws its own numbers from the
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -109,13 +110,15 @@ def augment(
     *,
     ignore: int = 255,
     valid: Tensor | None = None,
+    plain: Sequence[int] = (),
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """A random view (x, y, valid) of a batch; the arguments stay as they are.
 
     x float32 (B,C,H,W), scaled; y integer (B,H,W); valid bool (B,H,W), False where the image has no data, or None.
     Labels move by nearest neighbour: no value appears that was not there, but `ignore` under fill "ignore". Invalid
     pixels count as 0 before they are resampled, and move along; set x to 0 where the returned `valid` is False, since
-    radiometry touches them. `valid` comes back as None where it was None and nothing can fall outside.
+    radiometry touches them. `plain` are channels that move along but are not toned: distances, coordinates. `valid`
+    comes back as None where it was None and nothing can fall outside.
     The same generator state gives the same result bit for bit.
     """
     draws = _draw(len(x), generator, x.device)
@@ -125,6 +128,7 @@ def augment(
     if options.affine:
         x, y, valid = _warp(x, y, valid, draws, options, ignore)
     x, y, valid = _turn(x, y, valid, draws, options)
+    moved = x
     x = _tone(x, draws, bands[..., 0], options)
     if options.blur:
         x = _blur(x, draws, options)
@@ -133,6 +137,9 @@ def augment(
         x = torch.add(x, noise, alpha=options.noise)
     if options.band_drop:
         x = _drop_bands(x, bands[..., 1], options.band_drop)
+    if plain:
+        kept = torch.tensor(list(plain), device=x.device)
+        x = x.index_copy(1, kept, moved[:, kept])
     return x, y, valid
 
 

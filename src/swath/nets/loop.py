@@ -28,7 +28,10 @@ SEED_STEP = 1_000_003
 
 @dataclass
 class Learner:
-    """What changes while training: the network, its optimiser and the running average of its weights."""
+    """What changes while training: the network, its optimiser and the running average of its weights.
+
+    `plain` are channels that augmentation moves along but does not tone.
+    """
 
     net: nn.Module
     optimiser: torch.optim.Optimizer
@@ -40,6 +43,7 @@ class Learner:
     device: torch.device
     precision: torch.dtype
     base_lr: float
+    plain: tuple[int, ...] = ()
     total: int = 0
     average: dict[str, Tensor] = field(default_factory=dict)
 
@@ -58,7 +62,9 @@ class Learner:
         x = self.scaler(batch.image, batch.valid, batch.scenes)
         y, valid = batch.labels.to(self.device), batch.valid.to(self.device)
         generator = torch.Generator(self.device).manual_seed(seed)
-        x, y, seen = augment(x, y, self.augmentation, generator, ignore=self.ignore, valid=valid)
+        x, y, seen = augment(
+            x, y, self.augmentation, generator, ignore=self.ignore, valid=valid, plain=self.plain
+        )
         assert seen is not None
         x = x.masked_fill(~seen[:, None], 0.0).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16):

@@ -20,8 +20,8 @@ from swath.core.events import Events
 from swath.core.grid import Grid
 from swath.core.registry import lookup
 from swath.core.windows import Tile, margin_tiles
+from swath.disk.crs import on_grid
 from swath.disk.geotiff import BLOCK, Block, Header, off_grid, publish_geotiff, require_free
-from swath.disk.labels import on_grid
 from swath.disk.publish import make_directory, sweep
 from swath.disk.raster import RasterInfo, RasterReader, raster_info
 from swath.progress import Progress
@@ -89,7 +89,9 @@ def apply(
     with _made(job, tiles, workers) as made:
         first = _sound(next(made))
         whole = first[0].dtype.kind in "iu"
-        header = Header(grid, len(first[0]), first[0].dtype.name, None if whole else float("nan"), mask=whole and nodata)
+        header = Header(
+            grid, len(first[0]), first[0].dtype.name, None if whole else float("nan"), mask=whole and nodata
+        )
 
         def blocks() -> Iterator[Block]:
             with Progress(f"apply {function}", grid.height * grid.width, "pixels") as bar:

@@ -14,19 +14,25 @@ from typing import Any
 
 from swath.config import BandsSpec, Config, LabelsSpec, load_config
 from swath.core.errors import ConfigError, DataError
-from swath.core.legend import Legend
 from swath.core.splits import Region
 from swath.disk import vector
 from swath.disk.audit import LEVELS, Finding, from_error, merged, raster_findings, share
-from swath.disk.audit_classes import band_labels, count_classes, lay_out
+from swath.disk.audit_classes import band_labels, count_classes, lay_out, shared_pixels
 from swath.disk.audit_labels import LayerAudit, crs_findings, placement
 from swath.disk.audit_pairs import LabelAudit, pair_findings, raster_input, unreadable_input, vector_input
+from swath.disk.audit_points import place_findings
 from swath.disk.audit_scenes import Member, image_findings, leak_findings
+from swath.disk.faults import Fault, publish_faults
+from swath.disk.geotiff import require_free
+from swath.disk.images import image_info
 from swath.disk.inputs import Inputs
 from swath.disk.probe import Probe, probe
-from swath.disk.project import Project, select_bands
-from swath.disk.raster import RasterInfo, raster_info
+from swath.disk.project import Project, points_path, select_bands, with_points
+from swath.disk.raster import RasterInfo
+from swath.disk.remote import is_remote, location, remote_access
 from swath.disk.scenes import Scene, manifest_rows, survey
+from swath.disk.sources import with_sources
+from swath.disk.stack import Image, Stack
 from swath.messages import table
 
 _SAMPLE_VALUES = 4_000_000  # kept of all images together
@@ -40,18 +46,28 @@ class Audit:
     labels: LabelAudit
     bands: BandsSpec
     found: list[Finding] = field(default_factory=list)
-    inputs: dict[Path, dict[str, Any]] = field(default_factory=dict)
-    infos: dict[Path, RasterInfo] = field(default_factory=dict)
-    probes: dict[Path, Probe] = field(default_factory=dict)
+    inputs: dict[Image, dict[str, Any]] = field(default_factory=dict)
+    infos: dict[Image, RasterInfo] = field(default_factory=dict)
+    probes: dict[Image, Probe] = field(default_factory=dict)
+    loose: list[Fault] = field(default_factory=list)
 
-    def open(self, images: Iterable[Path]) -> None:
+    def open(self, images: Iterable[Image]) -> None:
         """Reads the headers of images; what cannot be read becomes a finding."""
         for path in dict.fromkeys(images):
             try:
-                self.infos[path] = raster_info(path)
+                self.infos[path] = image_info(path)
                 self.inputs[path] = raster_input(self.infos[path], "image")
+                if isinstance(path, Stack):
+                    self.stack(path)
             except DataError as e:
                 self.fail(e, path)
+
+    def stack(self, image: Stack) -> None:
+        """Tells which files an image is made of, and what of a STAC item is not at hand."""
+        self.inputs[image]["files"] = [str(f.absolute()) for f in image.files]
+        if image.left_out:
+            self.found.append(Finding("note", "stac-assets-absent", image.main, f"its assets {', '.join(image.left_out)} are not "
+                                      "beside the item: they are left out", "copy them: swath fetch"))  # fmt: skip
 
     def probe(self, wanted: Sequence[int] | None) -> None:
         """Looks into every opened image: at the `wanted` bands where it has them, else at all."""
@@ -67,35 +83,42 @@ class Audit:
             self.probes[path] = seen
             self.inputs[path]["ranges"] = {b.name: b.range() for b in seen.bands}
 
-    def fail(self, error: DataError, path: Path) -> None:
+    def fail(self, error: DataError, path: Image) -> None:
         """Makes an error of a file a finding."""
         self.infos.pop(path, None)
-        self.found.append(from_error(error, path))
-        self.inputs[path] = unreadable_input(path, "image")
+        place = path.main if isinstance(path, Stack) else path
+        self.found.append(from_error(error, place))
+        self.inputs[path] = unreadable_input(place, "image")
 
     def result(self, **more: Any) -> dict[str, Any]:
         """The object that `check` prints."""
         listed = [*self.found, *self.labels.findings()]
         ordered = sorted(dict.fromkeys(listed), key=lambda f: LEVELS.index(f.level))
+        inputs = {str(k): v for k, v in (*self.inputs.items(), *self.labels.inputs.items())}
         return {
             "ok": not any(f.level == "error" for f in ordered),
             "findings": [f.as_dict() for f in ordered],
-            "inputs": list({**self.inputs, **self.labels.inputs}.values()),
+            "inputs": list(inputs.values()),
             **more,
         }
 
 
-def check_project(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+def check_project(
+    path: str | Path, overrides: Sequence[str] = (), *, faults: str | Path | None = None, overwrite: bool = False
+) -> dict[str, Any]:
     """The audit of a config: `ok`, `findings` [{level, code, where, message, fix, files}], `inputs`, `classes` per split.
 
-    Everything about the content of files is a finding; only problems in the config's own text raise (ConfigError).
+    `faults` names a GeoPackage for the features that something is wrong with. Everything about the content of files is
+    a finding; only problems in the config's own text raise (ConfigError), and a file in the way (ResourceError).
     """
     path = Path(path).absolute()
+    if faults is not None:
+        require_free([Path(faults)], [], overwrite=overwrite)
     config = load_config(path, overrides)
     legend = config.legend()
-    _refuse_unknown_classes(config, legend)
     audit = Audit(LabelAudit(legend, config.labels), config.bands)
-    scenes = _scenes(config, path, audit)
+    with remote_access(config.runtime.remote):
+        scenes = with_points(_scenes(config, path, audit), points_path(config, path))
     audit.open(s.image for s in scenes if s.image.exists())
     wanted = _wanted(config, scenes, audit)
     audit.probe(wanted)
@@ -105,22 +128,28 @@ def check_project(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, 
     _ = project.stride if sound else None  # a wrong overlap is a problem of the config
     regions, carved = lay_out(project, {s.split or "trn" for s in scenes if s.labels})
     classes, exact, told = count_classes(project, regions, audit.labels)
-    audit.found += [*carved, *told]
+    shared, shared_told = shared_pixels(project)
+    audit.found += [*carved, *told, *shared_told, *place_findings(project)]
     audit.found += _between(scenes, audit, {s.name: r for s, r in zip(sound, regions, strict=True)})
-    audit.found += band_labels(project, regions, audit.probes, config.bands)
-    return audit.result(classes=classes, classes_exact=exact)
+    audit.found += band_labels(project, regions, audit.probes)
+    return audit.result(classes=classes, classes_exact=exact, leakage=shared, **_publish_faults(audit, faults))
 
 
-def check_files(files: Sequence[str | Path]) -> dict[str, Any]:
+def check_files(
+    files: Sequence[str | Path], *, faults: str | Path | None = None, overwrite: bool = False
+) -> dict[str, Any]:
     """The audit of rasters and vectors, of folders and globs of them, and of manifests with their labels."""
+    if faults is not None:
+        require_free([Path(faults)], [], overwrite=overwrite)
     audit = Audit(LabelAudit(None, LabelsSpec()), BandsSpec())
     given = Inputs()
     for item in files:
+        place = location(item)
         try:
-            given.add(Path(item))
+            given.add(place)
         except DataError as e:
-            audit.fail(e, Path(item))
-    audit.found += [from_error(p, Path(p.where)) for p in given.problems]
+            audit.fail(e, place)
+    audit.found += [from_error(p, _place(p.where)) for p in given.problems]
     audit.open([*(s.image for s in given.scenes if s.image.exists()), *given.rasters])
     audit.probe(None)
     audit.found += raster_findings(list(audit.probes.values()), BandsSpec())
@@ -131,7 +160,15 @@ def check_files(files: Sequence[str | Path]) -> dict[str, Any]:
         except DataError as e:
             audit.fail(e, path)
     audit.found += _between([*given.scenes, *(Scene(p.stem, p) for p in given.rasters)], audit, {})
-    return audit.result()
+    return audit.result(**_publish_faults(audit, faults))
+
+
+def _publish_faults(audit: Audit, target: str | Path | None) -> dict[str, Any]:
+    """The file of faulty features where one is wanted, and their number."""
+    if target is None:
+        return {}
+    found = [*audit.labels.faults, *audit.loose]
+    return {"faults": str(publish_faults(Path(target).absolute(), found)), "faulty_features": len(found)}
 
 
 def _scenes(config: Config, path: Path, audit: Audit) -> tuple[Scene, ...]:
@@ -142,7 +179,7 @@ def _scenes(config: Config, path: Path, audit: Audit) -> tuple[Scene, ...]:
         )
     try:
         if isinstance(config.scenes, str):
-            manifest = path.parent / config.scenes
+            manifest = location(config.scenes, path.parent)
             scenes, problems = survey(manifest_rows(manifest), manifest.parent)
         else:
             scenes, problems = survey(
@@ -150,26 +187,26 @@ def _scenes(config: Config, path: Path, audit: Audit) -> tuple[Scene, ...]:
             )
     except DataError as e:
         scenes, problems = (), [e]
-    audit.found += [from_error(p, Path(p.where) if p.code == "file-missing" else path) for p in problems]
+    audit.found += [from_error(p, _place(p.where) if p.code == "file-missing" else path) for p in problems]
     for p in problems:
         if p.code == "file-missing":
-            audit.inputs[Path(p.where)] = unreadable_input(Path(p.where), "scene")
+            audit.inputs[_place(p.where)] = unreadable_input(_place(p.where), "scene")
     if not scenes and not problems:
         audit.found.append(
             Finding("error", "manifest-empty", path, "the manifest lists no scene", "add a row with image and labels")
         )
-    return scenes
+    found = []
+    for scene in scenes:
+        try:
+            found.append(with_sources(scene, config.inputs(), (path.parent,)))
+        except DataError as e:
+            audit.found.append(from_error(e, scene.place))
+    return tuple(found)
 
 
-def _refuse_unknown_classes(config: Config, legend: Legend) -> None:
-    """Raises ConfigError where a setting names a class that the table does not have."""
-    weights = config.train.class_weights
-    for name in (
-        *config.sample.class_min,
-        *(weights if isinstance(weights, dict) else ()),
-        *(config.vectorize.classes or ()),
-    ):
-        legend.index(name)
+def _place(where: str) -> Path:
+    """The place that an error names."""
+    return location(where) if is_remote(where) else Path(where)
 
 
 def _stride(config: Config) -> int:
@@ -188,11 +225,12 @@ def _wanted(config: Config, scenes: Sequence[Scene], audit: Audit) -> tuple[int,
     try:
         wanted = select_bands(config, audit.infos[first.image], first).indexes
     except DataError as e:
-        audit.found.append(from_error(e, first.image))
+        audit.found.append(from_error(e, first.place))
         return None
     found = []
-    for path in dict.fromkeys(s.image for s in opened):
-        info = audit.infos[path]
+    for image in dict.fromkeys(s.image for s in opened):
+        info = audit.infos[image]
+        path = info.path
         count = info.count - bool(info.alpha)
         if info.count < max(wanted):
             found.append(Finding("error", "bands-fewer", path, f"has {count} bands, the model takes bands {_span(wanted)} of {first.image.name}",
@@ -218,14 +256,14 @@ def _label_scenes(scenes: Sequence[Scene], audit: Audit) -> list[Scene]:
         if s.image not in audit.probes or not all(p is None or p.exists() for p in (s.labels, s.aoi)):
             continue
         if s.labels is None:
-            without.append(Finding("note", "labels-none", s.image, "has no labels: it is predicted only"))
+            without.append(Finding("note", "labels-none", s.place, "has no labels: it is predicted only"))
             sound.append(s)
         elif audit.labels.add(s, audit.infos[s.image], shared=often[s.labels] > 1):
             sound.append(s)
     if scenes and all(s.labels is None for s in scenes) and audit.labels.legend is not None:
         audit.found.append(
             Finding(
-                "error", "labels-none", scenes[0].image, "no scene has labels", "fill the manifest's column `labels`"
+                "error", "labels-none", scenes[0].place, "no scene has labels", "fill the manifest's column `labels`"
             )
         )
     else:
@@ -235,7 +273,7 @@ def _label_scenes(scenes: Sequence[Scene], audit: Audit) -> list[Scene]:
 
 def _between(scenes: Sequence[Scene], audit: Audit, regions: dict[str, Sequence[Region]]) -> list[Finding]:
     members = [
-        Member(s.image, s.split, audit.probes[s.image], tuple(regions.get(s.name, ())), s.aoi is not None)
+        Member(s.place, s.split, audit.probes[s.image], tuple(regions.get(s.name, ())), s.aoi is not None)
         for s in scenes if s.image in audit.probes
     ]  # fmt: skip
     images = list({m.path: m for m in sorted(members, key=lambda m: m.trains)}.values())
@@ -243,7 +281,7 @@ def _between(scenes: Sequence[Scene], audit: Audit, regions: dict[str, Sequence[
     found = image_findings(chosen, audit.bands)
     for count in sorted({m.probe.info.count for m in images}) if not chosen else ():
         found += image_findings([m for m in images if m.probe.info.count == count], audit.bands)
-    labelled = {s.image for s in scenes if s.labels is not None}
+    labelled = {s.place for s in scenes if s.labels is not None}
     return found + leak_findings([m for m in members if m.path in labelled])
 
 
@@ -256,6 +294,7 @@ def _loose_vector(path: Path, audit: Audit) -> list[Finding]:
     layer = LayerAudit(path)
     layer.add(vector.read_features(path))
     found = list(layer.findings())
+    audit.loose += layer.faults
     if info.crs is None:
         found.append(
             Finding(
@@ -285,7 +324,7 @@ def _on_rasters(info: vector.VectorInfo, images: Sequence[RasterInfo]) -> list[F
 def render(result: dict[str, Any]) -> str:
     """The audit as text: a table of the inputs, then errors, warnings and notes, one line each."""
     folders = {os.path.dirname(i["path"]) for i in result["inputs"]}
-    base = os.path.commonpath(folders) if folders else ""
+    base = os.path.commonpath(folders) if folders and not any(map(is_remote, folders)) else ""
     inside = f"{base.rstrip(os.sep)}{os.sep}" if len(base) > 1 else ""
     rows = [
         [i["path"].removeprefix(inside), i["kind"], _size(i), i["bands"], i["dtype"], i["crs"]]
@@ -302,6 +341,8 @@ def render(result: dict[str, Any]) -> str:
     for f in result["findings"]:
         fix = f"; {f['fix']}" if f["fix"] else ""
         lines.append(f"{f['level']}: {f['where'].removeprefix(inside)}: {f['message']}{fix}")
+    if "faults" in result:
+        lines.append(f"faults: {result['faults']} ({result['faulty_features']:,} features)")
     counts = Counter(f["level"] for f in result["findings"])
     verdict = "ready" if result["ok"] else "not ready"
     return "\n".join([*lines, f"{verdict}: " + ", ".join(f"{counts[v]} {v}{'s' * (counts[v] != 1)}" for v in LEVELS)])

@@ -94,10 +94,13 @@ def lost(seen: Counter[str], target: Format | None, to: str) -> list[str]:
     """What the new layout cannot hold, with the number of samples concerned."""
     if target is None:
         return []
-    told = {"georeference": "georeference", "masks": "mask of invalid pixels (their labels are ignored)"}
+    told = {"georeference": "georeference", "masks": "mask of invalid pixels (their labels are ignored)",
+            "patch labels": "class of the patch as a whole"}  # fmt: skip
     found = [f"{text} of {seen[kind]} samples" for kind, text in told.items()
              if seen[kind] and kind not in target.keeps]  # fmt: skip
     total = sum(seen[s] for s in SPLITS)
+    if "patch labels" in target.keeps and seen["label maps"] > 0 and seen["patch labels"] == total:
+        found.append(f"label maps of {seen['label maps']} samples: one class is written per patch")
     if "names" not in target.keeps:
         found.append(f"names of {total} samples")
     elif to in _IN_FILE_NAMES and seen["unfit names"]:
@@ -125,6 +128,8 @@ def _watched(samples: ForeignSamples, seen: Counter[str]) -> ForeignSamples:
             seen[s.split] += 1
             seen["georeference"] += s.grid is not None
             seen["masks"] += not np.array_equal(s.mask, finite(s.image))
+            seen["patch labels"] += s.label is not None
+            seen["label maps"] += s.label is not None and len(np.unique(s.labels)) > 1
             seen["unfit names"] += safe_stem(s.name) != s.name
             yield s
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,13 @@ from swath.core.metrics import Confusion
 from swath.core.splits import Region
 from swath.core.stitch import Rows
 from swath.core.windows import Window, grid_windows
-from swath.disk.labels import Labels, on_grid, open_labels
+from swath.disk.crs import on_grid
+from swath.disk.images import image_info, open_image
+from swath.disk.labels import Labels, open_labels
 from swath.disk.maps import best_class, read_map_info
-from swath.disk.raster import RasterReader, raster_info
+from swath.disk.raster import RasterReader
 from swath.disk.scenes import Scene
+from swath.disk.sources import model_scenes
 from swath.engines.choose import choose
 from swath.engines.predictor import TorchPredictor, load_predictor
 from swath.progress import Progress
@@ -36,9 +39,11 @@ def evaluate(
     labels: LabelsSpec | None = None,
     predict: PredictSpec | None = None,
     runtime: RuntimeSpec | None = None,
+    sources: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The scores of a bundle on scenes: `mean_iou`, `classes` {name: {iou, f1, precision, recall, pixels}}, `scenes`.
 
+    `sources` names files of a model's further sources.
     `split` picks the scenes (None: all); `regions` (by scene name) cut the labels that count. Whole scenes are
     predicted as `predict` does it. Raises DataError where no scene has labels.
     """
@@ -46,6 +51,7 @@ def evaluate(
     runtime, predict = runtime or RuntimeSpec(), predict or PredictSpec()
     chosen = _chosen(scenes, split, regions or {})
     predictor, bundle = load_predictor(model, device=runtime.device, threads=runtime.threads)
+    chosen = model_scenes(chosen, bundle.sources, bundle.directory, sources)
     legend, events = bundle.legend, Events()
     total, per_scene = Confusion.zeros(len(legend)), {}
     for scene in chosen:
@@ -80,7 +86,7 @@ def evaluate_map(
     legend = legend or info.legend
     if legend is None:
         raise DataError("map-legend", path, "the map does not say what its classes are", "evaluate the model instead")
-    scene = next((s for s in scenes if s.labels and on_grid(raster_info(s.image).grid, info.grid)), None)
+    scene = next((s for s in scenes if s.labels and on_grid(image_info(s.image).grid, info.grid)), None)
     if scene is None:
         raise DataError(
             "map-scene", path, "no labelled scene has the map's grid", "name the manifest the map was made of"
@@ -116,7 +122,7 @@ def _score_scene(
     alone: bool,
 ) -> Confusion:
     legend = predictor.legend
-    reader = RasterReader.of(scene.image, predictor.bands)
+    reader = open_image(scene.image, predictor.bands)
     truth = open_labels(scene, reader.grid, legend, labels, events, alone=alone)
     choice = choose(reader, predictor.on(reader), spec)
     counts = Confusion.zeros(len(legend))

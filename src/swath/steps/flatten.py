@@ -17,11 +17,11 @@ from swath.core.grid import Grid
 from swath.core.legend import Legend
 from swath.core.windows import Window, strips
 from swath.disk.burn import label_files, open_burnt
-from swath.disk.crs import transformer
+from swath.disk.crs import on_grid, transformer
 from swath.disk.geotiff import off_grid, require_free
-from swath.disk.labels import on_grid
 from swath.disk.publish import sweep
 from swath.disk.raster import SUFFIXES, RasterInfo, RasterReader, raster_info
+from swath.disk.remote import location
 from swath.disk.rows import Columns, publish_rows, require_format
 from swath.disk.scenes import Scene
 from swath.progress import Progress
@@ -55,7 +55,7 @@ def flatten(
     grid: with numbers), ResourceError where `out` is there.
     """
     started = time.monotonic()
-    target, source, events = Path(out).absolute(), Path(image), Events()
+    target, source, events = Path(out).absolute(), location(image), Events()
     require_format(target)
     files = label_files(labels)
     require_free([target], [source, *files], overwrite=overwrite)
@@ -135,7 +135,9 @@ def _indexes(info: RasterInfo, bands: Sequence[int | str] | None) -> list[int] |
 def _names(reader: RasterReader) -> list[str]:
     """A name of its own for every band: the file's, else b and its number."""
     named = [reader.info.names[i - 1] for i in reader.indexes]
-    return [n if named.count(n) == 1 and n not in _PLACE else f"b{i}" for n, i in zip(named, reader.indexes, strict=True)]
+    return [
+        n if named.count(n) == 1 and n not in _PLACE else f"b{i}" for n, i in zip(named, reader.indexes, strict=True)
+    ]
 
 
 def _strips(reader: RasterReader) -> Iterator[tuple[Window, NDArray[Any], NDArray[np.bool_]]]:

@@ -16,6 +16,7 @@ from swath.core.legend import Legend
 from swath.disk import raster, vector
 from swath.disk.bundle import read_bundle
 from swath.disk.describe import describe_raster, describe_vector
+from swath.disk.remote import location
 from swath.disk.scenes import Scene, manifest_rows, survey
 from swath.disk.store import read_card
 from swath.messages import table
@@ -25,7 +26,7 @@ ACCEPTS = "name a raster, a vector file, a manifest, a config (.yaml), or the di
 
 def info(thing: str | Path) -> dict[str, Any]:
     """What a thing is: `kind`, `path`, and what its kind has to say, as plain JSON values. Raises DataError."""
-    path = Path(thing)
+    path = location(thing)
     if not path.exists():
         raise DataError("file-missing", path, "there is no such thing", ACCEPTS)
     suffix = path.suffix.lower()

@@ -17,12 +17,13 @@ from swath.core.legend import Legend
 from swath.core.windows import grid_windows
 from swath.disk.burn import NULLS, burnt_polygons, count_nulls, label_files, label_scenes, open_burnt
 from swath.disk.geotiff import BLOCK, Block, Header, publish_geotiff, require_free
+from swath.disk.images import image_info
 from swath.disk.labels import Labels
 from swath.disk.maps import PREFIX
 from swath.disk.publish import make_directory, sweep
-from swath.disk.raster import raster_info
 from swath.disk.sample import class_counts
 from swath.disk.scenes import Scene
+from swath.disk.stack import Image
 from swath.messages import warn
 from swath.progress import Progress
 
@@ -51,7 +52,7 @@ def mask(
     files = label_files(labels)
     scenes = label_scenes([images] if isinstance(images, str | Path) else images, files)
     targets = _targets(scenes, folder)
-    require_free(targets, [p for s in scenes for p in (s.image, s.labels) if p is not None], overwrite=overwrite)
+    require_free(targets, [p for s in scenes for p in s.files], overwrite=overwrite)
     make_directory(folder)
     sweep(folder)
     done: list[dict[str, Any]] = []
@@ -79,11 +80,11 @@ def mask(
 
 def _targets(scenes: Sequence[Scene], folder: Path) -> list[Path]:
     targets = [folder / f"{s.image.stem}.tif" for s in scenes]
-    owner: dict[Path, Path] = {}
+    owner: dict[Path, Image] = {}
     for scene, target in zip(scenes, targets, strict=True):
         other = owner.setdefault(target, scene.image)
         if other != scene.image:
-            raise DataError("mask-names", scene.image, f"its mask and that of {other} would both be {target.name}",
+            raise DataError("mask-names", scene.place, f"its mask and that of {other} would both be {target.name}",
                             "mask them into different folders")  # fmt: skip
     return targets
 
@@ -91,7 +92,7 @@ def _targets(scenes: Sequence[Scene], folder: Path) -> list[Path]:
 def _mask_one(
     scene: Scene, files: Sequence[Path], target: Path, legend: Legend, spec: LabelsSpec, events: Events, *, alone: bool
 ) -> dict[str, Any]:
-    grid = raster_info(scene.image).grid
+    grid = image_info(scene.image).grid
     found = open_burnt(scene, files, grid, legend, spec, events, alone=alone)
     pixels = np.zeros(len(legend), np.int64)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,17 @@ from swath.config import PredictSpec, RuntimeSpec
 from swath.core.errors import ConfigError, DataError, ResourceError, SwathError
 from swath.core.stitch import Rows
 from swath.disk.bundle import Bundle
+from swath.disk.cells import cell_image
+from swath.disk.images import open_image
 from swath.disk.maps import RasterSink, products, read_map_info, spool_path
+from swath.disk.outgoing import is_taken, send, workplace
 from swath.disk.publish import make_directory, require_space, sweep
-from swath.disk.raster import SUFFIXES, RasterReader
-from swath.disk.scenes import expand_inputs
-from swath.disk.stamp import file_stamp
+from swath.disk.raster import SUFFIXES
+from swath.disk.remote import is_remote, location
+from swath.disk.scenes import Scene, expand_scenes
+from swath.disk.sources import model_scenes
+from swath.disk.stack import Image
+from swath.disk.stamp import image_stamp
 from swath.engines.choose import Choice, choose
 from swath.engines.predictor import TorchPredictor, load_predictor
 from swath.messages import warn
@@ -29,7 +35,7 @@ from swath.progress import Progress
 class Job:
     """One input raster with the stem of its outputs."""
 
-    image: Path
+    image: Image
     stem: str
 
     def outputs(self, out: Path, save: tuple[str, ...], suffixes: dict[str, str]) -> dict[str, Path]:
@@ -41,49 +47,58 @@ class Job:
 
 def predict(
     model: str | Path,
-    inputs: Sequence[str | Path],
+    inputs: Sequence[str | Path | Scene],
     out: str | Path,
     *,
     spec: PredictSpec | None = None,
     runtime: RuntimeSpec | None = None,
+    sources: Mapping[str, str] | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """The maps of all inputs: `maps` [{input, map, seconds, executor, tiles, ...}], `margin`, `exact`, `backend`,
     `megapixels_per_second`.
 
-    `inputs`: files, folders, globs, manifests. A map that was made before by the same model and settings of the same
+    `inputs`: files, STAC items, folders, globs, manifests; `sources` names files of a model's further sources (of
+    `image` too, several files of one image as `a.tif;b.tif`), for all inputs. A map that was made before by the same model and settings of the same
     input is kept; another file of its name is refused without `overwrite`. All good inputs are mapped before the bad
     ones are told: DataError (exit code 3) lists them.
     """
     spec, runtime = spec or PredictSpec(), runtime or RuntimeSpec()
-    out = Path(out)
-    if out.exists() and not out.is_dir():
+    out = location(out)
+    if not is_remote(out) and out.exists() and not out.is_dir():
         raise ResourceError("out-file", out, "is a file", "name a directory with --out")
-    jobs = plan_jobs(expand_inputs(inputs, SUFFIXES))
+    scenes = [s for i in inputs for s in ([i] if isinstance(i, Scene) else expand_scenes([i], SUFFIXES))]
+    if sources and "image" in sources:
+        scenes.append(Scene("image", cell_image(sources["image"], Path())))
+    if not scenes:
+        raise ConfigError("inputs-none", "predict", "no input is named", "name rasters, or --source image=FILE")
     predictor, bundle = load_predictor(model, device=runtime.device, threads=runtime.threads)
-    make_directory(out)
-    sweep(out)
+    complete = model_scenes(scenes, bundle.sources, bundle.directory, sources)
+    jobs = plan_jobs(list(dict.fromkeys(s.image for s in complete)))
     maps: list[dict[str, Any]] = []
     failures: list[SwathError] = []
-    for job in jobs:
-        try:
-            maps.append(_map_one(job, predictor, bundle, out, spec, overwrite=overwrite))
-        except (DataError, ConfigError) as e:
-            if len(jobs) == 1:
-                raise
-            failures.append(e)
-            warn(f"{job.image}: skipped ({e.line()})")
+    with workplace(out) as folder:
+        make_directory(folder)
+        sweep(folder)
+        for job in jobs:
+            try:
+                maps.append(_map_one(job, predictor, bundle, out, folder, spec, overwrite=overwrite))
+            except (DataError, ConfigError) as e:
+                if len(jobs) == 1:
+                    raise
+                failures.append(e)
+                warn(f"{job.image}: skipped ({e.line()})")
     if failures:
         raise _listed(failures, len(jobs))
     return _summary(maps, predictor)
 
 
-def plan_jobs(images: Sequence[Path]) -> list[Job]:
+def plan_jobs(images: Sequence[Image]) -> list[Job]:
     """One job per image; images of equal names in different folders get their folder's name put before."""
     jobs: list[Job] = []
     stems = [p.stem for p in images]
     for image in images:
-        stem = image.stem if stems.count(image.stem) == 1 else f"{image.absolute().parent.name}_{image.stem}"
+        stem = image.stem if stems.count(image.stem) == 1 else f"{image.parent.absolute().name}_{image.stem}"
         candidate, n = stem, 2
         while any(j.stem == candidate for j in jobs):
             candidate, n = f"{stem}_{n}", n + 1
@@ -92,25 +107,26 @@ def plan_jobs(images: Sequence[Path]) -> list[Job]:
 
 
 def _map_one(
-    job: Job, predictor: TorchPredictor, bundle: Bundle, out: Path, spec: PredictSpec, *, overwrite: bool
+    job: Job, predictor: TorchPredictor, bundle: Bundle, out: Path, folder: Path, spec: PredictSpec, *, overwrite: bool
 ) -> dict[str, Any]:
+    """The maps of one input, made in `folder` and published in `out`."""
     started = time.monotonic()
-    reader = RasterReader.of(job.image, bundle.bands)
+    reader = open_image(job.image, bundle.bands)
     wanted = products(bundle.legend, spec.save)
     paths = job.outputs(out, spec.save, {n: p.suffix for n, p in wanted.items()})
     tags = _tags(bundle, job.image, spec)
     done = set() if overwrite else {name for name, path in paths.items() if _made_so(path, tags)}
     for name in done:
-        spool_path(paths[name]).unlink(missing_ok=True)  # of a start that was killed right after publishing
+        spool_path(folder / paths[name].name).unlink(missing_ok=True)  # of a start that was killed right after publishing
     if done == set(paths):
         return {"input": str(job.image.absolute()), "map": str(paths["classes"].absolute()), "seconds": 0.0,
                 "executor": "kept", "tiles": 0, "already_done": True, "exact": None, "margin": None}  # fmt: skip
     for name, path in paths.items():
-        if path.exists() and not overwrite and name not in done:
+        if not overwrite and name not in done and is_taken(path):
             raise ResourceError("exists", path, "is there already, made otherwise", "add --overwrite to replace it")
     grid = reader.grid
     require_space(
-        out / "x", grid.height * grid.width * (2 + sum(4 * p.bands for n, p in wanted.items() if n == "probabilities"))
+        folder / "x", grid.height * grid.width * (2 + sum(4 * p.bands for n, p in wanted.items() if n == "probabilities"))
     )
     bound = predictor.on(reader)
     choice = choose(reader, bound, spec)
@@ -121,10 +137,11 @@ def _map_one(
         for name, product in wanted.items():
             if name in done:  # published before a kill that spared the others
                 continue
-            sinks[name] = RasterSink(paths[name], grid, product, bundle.legend, tags, key)
+            sinks[name] = RasterSink(folder / paths[name].name, grid, product, bundle.legend, tags, key)
         resumed, invalid = _stream(choice, list(sinks.values()), grid.height * grid.width, job)
-        for sink in sinks.values():
+        for name, sink in sinks.items():
             sink.finish()
+            send(folder / paths[name].name, paths[name])
     except BaseException as e:
         for sink in sinks.values():
             sink.discard(keep=not isinstance(e, DataError))
@@ -173,7 +190,7 @@ def _missing(rows: Rows) -> int:
     return 0 if rows.valid is None else int(rows.valid.size - rows.valid.sum())
 
 
-def _tags(bundle: Bundle, image: Path, spec: PredictSpec) -> dict[str, Any]:
+def _tags(bundle: Bundle, image: Image, spec: PredictSpec) -> dict[str, Any]:
     """What a map says of its making: no time, no path, so that equal work gives equal files."""
     settings = spec.model_dump(mode="json", exclude={"memory"})
     return {
@@ -181,7 +198,7 @@ def _tags(bundle: Bundle, image: Path, spec: PredictSpec) -> dict[str, Any]:
         "MODEL": bundle.identity,
         "MODEL_NAME": bundle.card.get("name", ""),
         "INPUT": image.name,
-        "INPUT_STAMP": file_stamp(image),
+        "INPUT_STAMP": image_stamp(image),
         "SETTINGS": settings,
     }
 

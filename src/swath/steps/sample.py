@@ -13,7 +13,8 @@ from swath.disk.store import read_card
 
 
 def sample(project: Project, *, overwrite: bool = False) -> dict[str, Any]:
-    """The store of a project: `store` path, `samples` per split, `dropped` per reason, `classes` share per split.
+    """The store of a project: `store` path, `samples` per split, `dropped` per reason, `classes` share per split,
+    `leakage` between splits.
 
     A finished store of the same config and inputs is kept; another one is refused without `overwrite`.
     Raises DataError where a split that should train holds no sample.
@@ -38,6 +39,7 @@ def _result(project: Project, card: dict[str, Any], seconds: float, *, done: boo
         "dropped": dict(card["dropped"]),
         "classes": {s: splits[s]["classes"] for s in SPLITS},
         "events": card.get("events", {}),
+        "leakage": card.get("leakage"),
         "seconds": round(seconds, 3),
         "already_done": done,
     }

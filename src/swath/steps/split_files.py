@@ -6,13 +6,14 @@ import csv
 import io
 import json
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from swath.core.allot import deal, tied
 from swath.core.errors import ConfigError, DataError
 from swath.core.splits import SPLITS, Split
 from swath.disk.geotiff import require_free
@@ -83,22 +84,7 @@ def _wanted(trn: float, val: float, tst: float) -> dict[Split, float]:
 
 def _units(scenes: Sequence[Scene], by: By) -> list[list[int]]:
     """Row numbers that stay together, each unit in order, the units by their first row."""
-    parent = list(range(len(scenes)))
-
-    def top(i: int) -> int:
-        while parent[i] != i:
-            i = parent[i]
-        return i
-
-    first: dict[Any, int] = {}
-    for i, scene in enumerate(scenes):
-        for key in _ties(scene, by):
-            j = top(first.setdefault(key, i))
-            parent[max(top(i), j)] = min(top(i), j)
-    found: defaultdict[int, list[int]] = defaultdict(list)
-    for i in range(len(scenes)):
-        found[top(i)].append(i)
-    return [found[k] for k in sorted(found)]
+    return tied([_ties(scene, by) for scene in scenes])
 
 
 def _ties(scene: Scene, by: By) -> Iterable[tuple[str, str]]:
@@ -113,17 +99,8 @@ def _ties(scene: Scene, by: By) -> Iterable[tuple[str, str]]:
 
 def _dealt(units: Sequence[Sequence[int]], order: Iterable[int], wanted: dict[Split, float]) -> dict[int, Split]:
     """The split of every row: each unit goes to the split furthest behind its share; no split stays empty."""
-    have: Counter[Split] = Counter()
-    chosen: dict[int, Split] = {}
-    listed, seen = list(order), 0
-    for left, unit in zip(range(len(listed), 0, -1), (units[i] for i in listed), strict=True):
-        empty = [s for s in wanted if not have[s]]
-        seen += len(unit)
-        among = empty if len(empty) >= left else list(wanted)
-        split = max(among, key=lambda s: wanted[s] * seen - have[s])
-        have[split] += len(unit)
-        chosen.update(dict.fromkeys(unit, split))
-    return chosen
+    dealt = deal([len(u) for u in units], wanted, order)
+    return {row: split for unit, split in zip(units, dealt, strict=True) for row in unit}
 
 
 def _row(row: dict[str, Any], scene: Scene, split: Split, folder: Path) -> dict[str, Any]:

@@ -20,10 +20,11 @@ from swath.core.windows import Window, grid_windows
 from swath.disk.burn import burnt_polygons, label_files, label_scenes, open_burnt
 from swath.disk.charts import publish_histogram, require_matplotlib
 from swath.disk.crs import crs_name, metres_per_pixel
+from swath.disk.images import image_reader
 from swath.disk.labels import Labels
 from swath.disk.maps import read_map_info
 from swath.disk.publish import make_directory, publish_json, sweep
-from swath.disk.raster import SUFFIXES, RasterReader
+from swath.disk.raster import SUFFIXES
 from swath.disk.sample import class_counts
 from swath.disk.scenes import Scene, expand_inputs
 from swath.disk.surfaces import grid_area_m2, pixel_areas_m2, polygon_areas_m2
@@ -109,7 +110,7 @@ class _Work:
     def __init__(
         self, scene: Scene, files: Sequence[Path], legend: Legend | None, spec: LabelsSpec, bins: int, *, alone: bool
     ) -> None:
-        self.reader, self.legend, self.bins, self.events = RasterReader(scene.image), legend, bins, Events()
+        self.reader, self.legend, self.bins, self.events = image_reader(scene.image), legend, bins, Events()
         self.grid, self.bands = self.reader.grid, range(len(self.reader.indexes))
         self.labels: Labels | None = None
         if legend is not None:

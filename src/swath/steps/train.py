@@ -21,6 +21,7 @@ from swath.disk.bundle import Bundle, read_bundle, write_bundle
 from swath.disk.pictures import publish_png
 from swath.disk.project import SAMPLE_SECTIONS, SCENE_SECTIONS, Project
 from swath.disk.publish import make_directory, publish_json, publish_text, sweep
+from swath.disk.remote import redacted
 from swath.messages import say, table, warn
 from swath.nets import loop
 from swath.nets.augment import AugmentOptions
@@ -108,7 +109,8 @@ def _existing(project: Project, run: Path, *, resume: bool, overwrite: bool) -> 
 def training_config(project: Project) -> dict[str, Any]:
     """The sections of the config that decide what is learnt, as plain values."""
     dumped = project.config.model_dump(mode="json")
-    sections = ("scenes", "classes", "bands", "labels", "split", "sample", "model", "augment", "train")
+    dumped["scenes"] = json.loads(redacted(json.dumps(dumped["scenes"])))
+    sections = ("scenes", "classes", "sources", "bands", "labels", "split", "sample", "model", "augment", "train")
     if project.card is None:
         return {k: dumped[k] for k in sections}
     made = {"records": project.fingerprint()}  # the store's name alone does not tell what it holds
@@ -148,6 +150,7 @@ def _session(project: Project, run: Path) -> Session:
         device=device,
         precision=choose_precision(spec.precision, device),
         base_lr=base_lr,
+        plain=task.bands.plain,
     )
     batches = Batches(
         task.train, crop=project.crop, batch_size=spec.batch_size, seed=spec.seed, ignore=project.legend.ignore,
@@ -175,10 +178,16 @@ def _sampler(project: Project, task: Task) -> str:
 
 def _card(project: Project, net: torch.nn.Module, task: Task) -> dict[str, Any]:
     """The parts of the bundle's card that training does not change."""
+    sources = project.config.inputs()
     return {
         "name": project.path.stem,
         "model": model_card(project.config.model, net, len(task.bands)),
         "bands": task.bands.as_dict(),
+        **(
+            {"sources": {n: s.model_dump(mode="json", exclude_defaults=True) for n, s in sources.items()}}
+            if sources
+            else {}
+        ),
         "legend": project.legend.as_dict(),
         "provenance": {
             "swath": swath.__version__,
@@ -205,8 +214,8 @@ def _begin(session: Session, threads: int) -> None:
 
     learner.total = loop.planned_steps(spec, batches.per_epoch, measure)
     if not session.task.val.places:
-        raise DataError("split-empty", session.project.path, "there is no validation sample",
-                        "raise split.val" if session.project.card is None else "name a store with samples of val")  # fmt: skip
+        fix = "raise split.val, or draw points with a split" if session.project.card is None else "name a store with val samples"
+        raise DataError("split-empty", session.project.path, "there is no validation sample", fix)
     session.state = {
         "step": 0, "total": learner.total, "seconds": sum(measured), "threads": threads,
         "best": None, "since_best": 0, "never": [0] * len(session.legend),

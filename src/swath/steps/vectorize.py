@@ -19,9 +19,11 @@ from swath.core.legend import ClassEntry, Legend, palette
 from swath.disk.crs import metres_per_pixel
 from swath.disk.geopackage import Written, add_style, check_polygons, write_explained, write_polygons
 from swath.disk.maps import read_map_info
+from swath.disk.outgoing import is_taken, send, workplace
 from swath.disk.polygons import Polygons, class_raster, confidence_raster, map_polygons
 from swath.disk.publish import publish, sweep
 from swath.disk.raster import RasterReader
+from swath.disk.remote import location
 from swath.messages import warn
 from swath.progress import Progress
 
@@ -81,10 +83,9 @@ def vectorize(
     map, ResourceError where `out` exists (without `overwrite`), memory does not suffice or the disk is full.
     """
     started = time.monotonic()
-    target, spec = Path(out).absolute(), spec or VectorizeSpec()
-    plan = _plan(Path(map_path), spec, confidence, legend)
+    target, spec = location(out).absolute(), spec or VectorizeSpec()
+    plan = _plan(location(map_path), spec, confidence, legend)
     _free(target, overwrite)
-    sweep(target.parent)
     dropped: Counter[str] = Counter()
     events: Counter[str] = Counter()
     done: list[Written] = []
@@ -95,8 +96,10 @@ def vectorize(
         add_style(part, plan.classes(set(written.polygons)), _description(plan))
         done.append(written)
 
-    with write_explained(target):
-        publish(target, write, verify=lambda part: check_polygons(part, done[-1], target))
+    with workplace(target.parent) as folder, write_explained(target):
+        sweep(folder)
+        made = publish(folder / target.name, write, verify=lambda part: check_polygons(part, done[-1], target))
+        send(made, target)
     return {
         "classes": _summary(plan, done[-1]),
         "vectors": str(target),
@@ -118,7 +121,7 @@ def _plan(path: Path, spec: VectorizeSpec, confidence: str | Path | None, legend
     if nodata is not None and nodata in (legend.ids if legend else wanted or ()):
         warn(f"{path}: the nodata tag {nodata:g} is a class; the tag is not applied")
         source.nodata = [None]
-    beside = _confidence_beside(path) if confidence is None else Path(confidence)
+    beside = _confidence_beside(path) if confidence is None else location(confidence)
     return _Plan(source, confidence_raster(beside, source.grid) if beside else None, legend, wanted, spec)
 
 
@@ -156,7 +159,7 @@ def _free(target: Path, overwrite: bool) -> None:
         raise ConfigError("out-suffix", target, "polygons are written as a GeoPackage", "name the output with .gpkg")
     if target.is_dir():
         raise ResourceError("out-directory", target, "is a directory", "name a file")
-    if target.exists() and not overwrite:
+    if not overwrite and is_taken(target):
         raise ResourceError("exists", target, "is there already", "add --overwrite to replace it")
 
 

@@ -20,13 +20,14 @@ from swath.disk.formats.foreign import (
     ForeignSamples,
     fingerprint,
     read_card,
+    whole_patches,
     with_legend,
     write_card,
 )
 from swath.disk.publish import publish
 
 __all__ = ["FORMATS", "Facts", "ForeignSample", "ForeignSamples", "Format", "format_of", "named_format"]
-Kept = Literal["names", "georeference", "masks"]
+Kept = Literal["names", "georeference", "masks", "patch labels"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class Format:
         (extra-missing) where a package is not installed.
         """
         samples = with_legend(samples)
+        if "patch labels" in self.keeps:
+            samples = whole_patches(samples)
         written = _Sum()
 
         def counted() -> Iterator[ForeignSample]:
@@ -103,7 +106,7 @@ FORMATS: dict[str, Format] = {
     "hdf5": Format(hdf5.found, hdf5.read, hdf5.fill, _PLACED, "hdf5"),
     "lmdb": Format(lmdb.found, lmdb.read, lmdb.fill, _NAMED, "lmdb"),
     "tfrecords": Format(tfrecords.found, tfrecords.read, tfrecords.fill, _ALL),
-    "patches-images": Format(patches_images.found, patches_images.read, patches_images.fill, frozenset()),
+    "patches-images": Format(patches_images.found, patches_images.read, patches_images.fill, frozenset({"patch labels"})),
     "nnunet": Format(nnunet.found, nnunet.read, nnunet.fill, _PLACED),
 }
 

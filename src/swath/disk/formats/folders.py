@@ -11,9 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from swath.core.errors import DataError
-from swath.core.splits import SPLITS, Split
+from swath.core.splits import SPLIT_OF, SPLITS, Split
 from swath.disk.formats.foreign import (
-    SPLIT_OF,
     Facts,
     ForeignSample,
     ForeignSamples,

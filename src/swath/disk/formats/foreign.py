@@ -22,10 +22,6 @@ from swath.core.legend import ClassEntry, Legend, palette
 from swath.core.splits import Split
 
 CARD = "swath.json"  # beside every layout that Swath writes; other readers pass it over
-SPLIT_OF: dict[str, Split] = {
-    "trn": "trn", "train": "trn", "training": "trn", "val": "val", "valid": "val", "validation": "val",
-    "tst": "tst", "test": "tst", "testing": "tst",
-}  # fmt: skip
 _DTYPE = re.compile(r"^[<>|=]?[buif][1248]$")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
@@ -35,7 +31,7 @@ class ForeignSample:
     """One sample: raw `image` (C, H, W), class ids `labels` (H, W) of an integer type, `valid` (H, W) bool, `grid`.
 
     `valid` None stands for: every finite pixel. `grid` None: no georeference. A `name` that ends in `_i{row}_j{column}`
-    says where in its scene the sample lies.
+    says where in its scene the sample lies. `label` is the class id of the patch as a whole, None where it has none.
     """
 
     name: str
@@ -44,6 +40,7 @@ class ForeignSample:
     labels: NDArray[Any]
     valid: NDArray[np.bool_] | None = None
     grid: Grid | None = None
+    label: int | None = None
 
     @property
     def mask(self) -> NDArray[np.bool_]:
@@ -205,9 +202,28 @@ def with_legend(samples: ForeignSamples, legend: Legend | None = None) -> Foreig
             indices = np.full(s.labels.shape, table.ignore, table.index_dtype)
             counts = np.ones(s.labels.shape, bool) if facts.ignore is None else s.labels != facts.ignore
             indices[counts] = table.from_values(s.labels[counts], f"{samples.source} sample {s.name}")
-            yield replace(s, labels=table.to_ids(indices))
+            yield replace(s, labels=table.to_ids(indices), label=_label_id(s, table, facts.ignore))
 
     return replace(samples, facts=replace(facts, legend=table, ignore=table.nodata), stream=stream)
+
+
+def _label_id(sample: ForeignSample, table: Legend, ignore: int | None) -> int | None:
+    """The class id of a patch's own label; None where it has none, or one that never counts."""
+    if sample.label is None or sample.label == ignore:
+        return None
+    index = int(table.from_values(np.array([sample.label]), sample.name)[0])
+    return None if index == table.ignore else table.ids[index]
+
+
+def whole_patches(samples: ForeignSamples) -> ForeignSamples:
+    """The same samples: where each has a label, it stands for all pixels of its patch; where some lack one, none has."""
+    every = all(s.label is not None for s in samples)
+
+    def stream() -> Iterator[ForeignSample]:
+        for s in samples:
+            yield replace(s, labels=np.full_like(s.labels, s.label)) if every else replace(s, label=None)
+
+    return replace(samples, stream=stream)
 
 
 def found_legend(samples: ForeignSamples) -> Legend:

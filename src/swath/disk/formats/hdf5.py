@@ -192,6 +192,15 @@ def parse(text: str, file: Path) -> Any:
         raise DataError("format-unsafe", file, f"a text in it holds {e}", "it is not run; remove that text") from e
 
 
+def old_config(path: Path) -> dict[str, Any]:
+    """The config that the first file of a directory keeps in `params`; empty where it keeps none. Raises DataError."""
+    h5py = _h5py()
+    file = next(f for split in SPLITS if (f := _file(path, split)).exists())
+    with _opened(h5py, file) as source:
+        values = [parse(text, file) for text in _texts(source, "params", file)]
+    return next((v for v in values if isinstance(v, dict)), {})
+
+
 def _head(h5py: Any, file: Path) -> tuple[int, str, int]:
     """(bands, dtype, ignore index) of a file whose shapes fit together. Raises DataError."""
     with _opened(h5py, file) as source:

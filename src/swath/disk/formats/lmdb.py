@@ -19,9 +19,8 @@ from typing import Any
 import numpy as np
 
 from swath.core.errors import ConfigError
-from swath.core.splits import SPLITS, Split
+from swath.core.splits import SPLIT_OF, SPLITS, Split
 from swath.disk.formats.foreign import (
-    SPLIT_OF,
     ForeignSample,
     ForeignSamples,
     first_facts,

@@ -1,6 +1,7 @@
 """OTBTF's patches-images: patches stacked downwards in one raster of W x n*W pixels, without georeference.
 
-Written per split as `{split}/image.tif` and `{split}/labels.tif`. Read are such pairs in folders named like splits, or in
+Written per split as `{split}/image.tif` and `{split}/labels.tif`: one label per pixel, or where every sample has a label
+of its own (samples around points) one per patch, an image of 1 x n. Read are such pairs in folders named like splits, or in
 the directory itself (trn); `image_1.tif` goes with `labels_1.tif`. n = height / width. Labels of n values, one per patch,
 stand for all pixels of their patch. Names and georeference have no place here.
 """
@@ -19,9 +20,9 @@ import rasterio
 from rasterio.windows import Window as RioWindow
 
 from swath.core.errors import DataError
-from swath.core.splits import SPLITS, Split
+from swath.core.splits import SPLIT_OF, SPLITS, Split
 from swath.core.windows import Window
-from swath.disk.formats.foreign import SPLIT_OF, Facts, ForeignSample, ForeignSamples, malformed, read_card
+from swath.disk.formats.foreign import Facts, ForeignSample, ForeignSamples, malformed, read_card
 from swath.disk.formats.tiff import LABEL_WORD, profile, rasters
 from swath.disk.raster import RasterInfo, RasterReader, raster_info
 
@@ -66,7 +67,7 @@ def fill(samples: ForeignSamples, part: Path) -> None:
     for s in samples:  # a raster's height is needed before its first row is written
         counts[s.split] += 1
         sides.add(s.labels.shape)  # type: ignore[arg-type]
-        label_type = s.labels.dtype
+        label_type, whole = s.labels.dtype, s.label is not None  # all of them have a label, or none
     if len(sides) != 1 or len(set(next(iter(sides)))) != 1:
         raise DataError("samples-size", samples.source, f"samples of {sorted(sides)[:3]} pixels: patches-images hold "
                         "squares of one size", "choose folders or webdataset")  # fmt: skip
@@ -75,17 +76,21 @@ def fill(samples: ForeignSamples, part: Path) -> None:
     with ExitStack() as stack:
         for split, n in counts.items():
             (part / split).mkdir()
-            for name, bands, dtype in (
-                ("image", len(samples.facts.bands), samples.facts.dtype),
-                ("labels", 1, label_type),
+            for name, shape, dtype in (
+                ("image", (len(samples.facts.bands), side * n, side), samples.facts.dtype),
+                ("labels", (1, n, 1) if whole else (1, side * n, side), label_type),
             ):
-                options = {**profile((bands, side * n, side), dtype), "blockysize": side}
+                options = {**profile(shape, dtype), "blockysize": min(side, shape[1])}
                 outs[split, name] = stack.enter_context(rasterio.open(part / split / f"{name}.tif", "w", **options))
             outs[split, "image"].descriptions = samples.facts.bands
         for s in samples:
             box = RioWindow(0, rows[s.split], side, side)
             outs[s.split, "image"].write(s.image, window=box)
-            outs[s.split, "labels"].write(s.labels[None], window=box)
+            if s.label is None:
+                outs[s.split, "labels"].write(s.labels[None], window=box)
+            else:
+                number = RioWindow(0, rows[s.split] // side, 1, 1)
+                outs[s.split, "labels"].write(np.full((1, 1, 1), s.label, label_type), window=number)
             rows[s.split] += side
 
 
@@ -98,7 +103,8 @@ def _patches(split: Split, image: Path, labels: Path, count: int, first: int) ->
         box = Window(i * side, 0, side, side)
         pixels, _ = source.read(box)
         ids = mask.read(box)[0][0] if values is None else np.full((side, side), values[i])
-        yield ForeignSample(f"{split}_{first + i:06d}", split, pixels, ids)
+        label = None if values is None else int(values[i])
+        yield ForeignSample(f"{split}_{first + i:06d}", split, pixels, ids, label=label)
 
 
 def _count(image: RasterInfo, labels: RasterInfo) -> int:

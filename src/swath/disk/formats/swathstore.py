@@ -24,7 +24,7 @@ from swath.core.windows import Window
 from swath.disk.formats.foreign import Facts, ForeignSample, ForeignSamples, fingerprint, with_legend
 from swath.disk.publish import make_directory, require_space, sweep
 from swath.disk.recordspool import RecordSpool
-from swath.disk.sample import Place, Sample, class_counts
+from swath.disk.sample import Mark, Place, Sample, class_counts
 from swath.disk.schema import Schema
 from swath.disk.store import StoreSamples, publish_store, read_card
 from swath.disk.storecard import store_card, write_footprints
@@ -50,11 +50,19 @@ def read_store(path: Path) -> ForeignSamples:
                 yield ForeignSample(
                     name if seen[name] == 1 else f"{name}_{seen[name]}", split, found.image,
                     legend.to_ids(found.labels), found.valid,
-                    None if grid is None or _nowhere(grid) else grid.window(place.read),
+                    None if grid is None or _nowhere(grid) else grid.window(place.read), _label(samples, i),
                 )  # fmt: skip
 
     facts = Facts(tuple(card["bands"]["names"]), np.dtype(card["schema"]["dtype"]).name, legend, legend.nodata)
     return ForeignSamples(path, facts, stream)
+
+
+def _label(samples: StoreSamples, number: int) -> int | None:
+    """The class id of the point that a sample lies around."""
+    if not samples.schema.points:
+        return None
+    index = int(samples.index["label"][number])
+    return None if index < 0 else samples.legend.ids[index]
 
 
 @dataclass
@@ -78,7 +86,7 @@ class Survey:
             return f"{sample.name} is {width} x {height} pixels"
         name, window = self._scene(sample)
         number = self.numbers.setdefault(name, len(self.numbers))
-        self.places.append(Place(number, sample.split, window, window))
+        self.places.append(Place(number, sample.split, window, window, self._mark(sample)))
         print_ = fingerprint(sample, self.facts.ignore)
         self.digest.update(f"{sample.name} {sample.split} {print_} {sample.mask.tobytes()!r}".encode())
         if sample.split == "trn":
@@ -86,6 +94,13 @@ class Survey:
             if sum(p.shape[1] for p in self.pending) > _STATISTICS_PIXELS:
                 self.fit()
         return None
+
+    def _mark(self, sample: ForeignSample) -> Mark | None:
+        """The label of a whole patch as that of a point in its middle."""
+        if sample.label is None or self.facts.legend is None:
+            return None
+        middle = sample.labels.shape[0] // 2
+        return Mark(len(self.places) + 1, self.facts.legend.ids.index(sample.label), middle, middle, sparse=False)
 
     def fit(self) -> BandStatistics:
         """The statistics of the training pixels so far."""
@@ -133,7 +148,8 @@ def store_from_samples(samples: ForeignSamples, directory: Path) -> dict[str, An
         raise DataError("samples-none", samples.source, "holds no training pixel: the scaling cannot be fitted",
                         "mark some samples as trn")  # fmt: skip
     bands = _fitted(samples.facts, statistics)
-    schema = Schema(len(bands), samples.facts.dtype, survey.side, np.dtype(legend.index_dtype).name, len(legend))
+    schema = Schema(len(bands), samples.facts.dtype, survey.side, np.dtype(legend.index_dtype).name, len(legend),
+                    points=any(p.point is not None for p in survey.places))  # fmt: skip
     make_directory(directory)
     sweep(directory)
     require_space(directory / "records.bin", len(survey.places) * schema.record_bytes)
@@ -148,6 +164,7 @@ def store_from_samples(samples: ForeignSamples, directory: Path) -> dict[str, An
         card = store_card(
             spool, print_, legend, bands, [bands] * len(grids), statistics, list(survey.scenes), grids, {}
         )
+        card["leakage"] = None  # the ground of foreign samples is not known
         publish_store(directory, spool, card, lambda index, part: write_footprints(index, card, part))
     except BaseException as e:
         spool.close(remove=isinstance(e, DataError))

@@ -18,10 +18,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.core.splits import SPLITS, Split
+from swath.core.splits import SPLIT_OF, SPLITS, Split
 from swath.disk.formats.crc32c import crc32c, masked
 from swath.disk.formats.foreign import (
-    SPLIT_OF,
     ForeignSample,
     ForeignSamples,
     first_facts,

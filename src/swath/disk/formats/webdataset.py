@@ -17,9 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.core.splits import SPLITS, Split
+from swath.core.splits import SPLIT_OF, SPLITS, Split
 from swath.disk.formats.foreign import (
-    SPLIT_OF,
     ForeignSample,
     ForeignSamples,
     Stems,
