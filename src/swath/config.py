@@ -87,6 +87,8 @@ class ClassSpec(Spec):
         """Accepts `1: roof` for `1: {name: roof}` and a single source value for a list."""
         if isinstance(value, str):
             return {"name": value}
+        if isinstance(value, dict) and "color" in value and value["color"] is None:
+            raise ValueError('its color is empty: put quotes around it, as in "#efcd08", since # begins a comment')
         if isinstance(value, dict) and "source" in value and not isinstance(value["source"], list | tuple):
             return {**value, "source": [value["source"]]}
         return value
@@ -266,17 +268,17 @@ class SampleSpec(Spec):
     class_min: dict[str, Fraction] = setting({}, "least share per class name", "no class is required")
     class_mode: Literal["all", "any"] = setting("all", "must all class floors be met, or any", "as geo-deep-learning")
     max_nodata: Fraction = setting(0.99, "largest share of pixels without data", "a sample needs some image")
+    limit: dict[Literal["trn", "val", "tst"], Count] = setting(
+        {}, "most samples per split, a random subset: `{trn: 100}`", "all that the filters keep"
+    )
     points: str | None = setting(
         None, "vector file of points that samples are cut around, relative to the config", "samples lie on a grid"
     )
     reject_nodata: Literal["any", "all"] | Fraction = setting(
         "all", "nodata pixels that refuse a patch around a point: any, all, or more than a share", "a patch needs some image"
     )
-    limit: dict[Literal["trn", "val", "tst"], Count] = setting(
-        {}, "most samples per split, a random subset: `{trn: 100}`", "all that the filters keep"
-    )
 
-    def refusal(self, area: int, missing: int) -> str | None:
+    def refusal(self, missing: int, area: int) -> str | None:
         """Why a patch of `area` pixels around a point, `missing` of them without data, is refused, or None."""
         rule = self.reject_nodata
         refused = missing > 0 if rule == "any" else missing == area if rule == "all" else missing > rule * area
@@ -522,11 +524,25 @@ def build_config(marked: Marked, overrides: Sequence[str] = ()) -> Config:
         override(marked, text)
     config = validated(Config, marked)
     try:
-        for entry in config.legend().classes:
+        legend = config.legend()
+        for entry in legend.classes:
             parse_colour(entry.color)
     except ConfigError as e:
         raise ConfigError(e.code, marked.where(("classes",)), e.message, e.fix) from e
+    for key, name in _class_names(config):
+        if name not in legend.names:
+            raise ConfigError("class-unknown", marked.where(key), f"{'.'.join(key[:2])}: no class is named '{name}'",
+                              did_you_mean(name, legend.names))  # fmt: skip
     return config
+
+
+def _class_names(config: Config) -> Iterator[tuple[Key, str]]:
+    """(key, name) of every class that a setting names."""
+    yield from ((("sample", "class_min", name), name) for name in config.sample.class_min)
+    weights = config.train.class_weights
+    if isinstance(weights, dict):
+        yield from ((("train", "class_weights", name), name) for name in weights)
+    yield from ((("vectorize", "classes"), name) for name in config.vectorize.classes or ())
 
 
 def override(marked: Marked, text: str) -> None:

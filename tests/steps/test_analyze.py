@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
+import shapely
 import yaml
-from tiny_town import corner, pixels, squares, truth, write_image
+from tiny_town import SIDE, corner, pixels, squares, truth, write_image
 
 import swath
 from swath.cli import main
@@ -207,3 +209,18 @@ def test_gdl_079_more_than_there_are_is_said(own_town: Path, capsys: pytest.Capt
     made = swath.sample(own_town, "sample.limit={trn: 10, val: 9999}")
     assert made["samples"]["trn"] == 10
     assert f"note: sample.limit wants 9999 samples of val, there are {made['samples']['val']}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "settings", [(), ("sample.limit={trn: 7, tst: 4}", "sample.tile=16"), ("sample.min_annotated=0.15", "sample.reject_nodata=any")]
+)
+def test_the_preview_of_samples_around_points(own_town: Path, make_vector: Callable[..., Path], settings: tuple[str, ...]) -> None:
+    _speckle(own_town)
+    chance = np.random.default_rng(3)
+    places = [shapely.Point(corner(n) @ tuple(chance.uniform(-4, SIDE + 4, 2))) for n in (0, 1, 2) for _ in range(30)]
+    make_vector(own_town.parent / "points.gpkg", places, {"class": [1] * 90})
+    settings = ("sample.points=points.gpkg", *settings)
+    told, made = swath.analyze(own_town, *settings), swath.sample(own_town, *settings)
+    assert (told["samples"], told["dropped"], told["splits"]) == (made["samples"], made["dropped"], made["classes"])
+    assert told["dropped"]["patch outside the image"] > 0
+    assert swath.analyze(own_town, *settings)["cached"]

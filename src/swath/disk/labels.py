@@ -26,6 +26,7 @@ from swath.disk import raster, vector
 from swath.disk.crs import crs_name, on_grid
 from swath.disk.point_labels import PointLabels
 from swath.disk.points import holds_points
+from swath.disk.remote import redacted
 from swath.disk.scenes import Scene
 
 
@@ -160,7 +161,7 @@ class RasterLabels:
                 covered = handle.read(self.info.alpha or handle.count, window=box) > 0
             return values, covered
         except raster.RasterioError as e:
-            cause = str(e.__cause__ or e)
+            cause = redacted(str(e.__cause__ or e), self.path)
             raise DataError("raster-corrupt", self.path, f"cannot be read ({cause})", "replace the file") from e
 
     def _handle(self) -> Any:

@@ -15,7 +15,7 @@ from rasterio.env import Env
 from swath.core.errors import DataError
 from swath.core.windows import Window
 from swath.disk.images import Reader, image_reader
-from swath.disk.raster import RasterInfo, open_raster
+from swath.disk.raster import RasterInfo, guarded_vrt, open_raster, raster_info
 from swath.disk.stack import Image
 
 PIXELS, VALUES = 4_000_000, 24_000_000  # looked at per raster: pixels, and pixels times bands
@@ -143,7 +143,14 @@ def spread_windows(info: RasterInfo, pixels: float, bands: int = 1) -> list[Wind
 
 
 def require_whole(info: RasterInfo) -> None:
-    """Nothing, or a DataError where blocks of a TIFF lie beyond the end of its file; at most 1024 are asked for."""
+    """Nothing, or a DataError where blocks of a TIFF lie beyond the end of its file; at most 1024 are asked for.
+
+    Of a VRT up to 64 sources are looked at, spread over all.
+    """
+    if info.driver == "VRT":
+        files = [f for f in guarded_vrt(info.path).files if f.suffix.lower() != ".vrt"]
+        for n in _spread(len(files), min(len(files), 64)):
+            require_whole(raster_info(files[n]))
     if info.driver not in ("GTiff", "COG"):
         return
     size = info.path.stat().st_size

@@ -197,8 +197,11 @@ def load_project(path: str | Path, overrides: Sequence[str] = ()) -> Project:
     """The project of a config file. Raises ConfigError or DataError; nothing but headers is read yet."""
     path = Path(path)
     config = load_config(path, overrides)
+    points = points_path(config, path.absolute())
+    if points is not None and not points.exists():
+        raise DataError("file-missing", points, "no such file", "check sample.points: its path is relative to the config")
     with remote_access(config.runtime.remote):
-        scenes = with_points(config_scenes(config.scenes, path), points_path(config, path.absolute()))
+        scenes = with_points(config_scenes(config.scenes, path), points)
         if config.inputs():
             scenes = tuple(with_sources(s, config.inputs(), (path.parent,)) for s in scenes)
     return Project(path.absolute(), config, config.legend(), scenes)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from threading import local
 from typing import Any
@@ -25,14 +27,26 @@ from swath.core.grid import Grid
 from swath.core.windows import Window
 from swath.disk.remote import Remote, location, redacted
 from swath.disk.virtual import open_virtual
+from swath.disk.vrt_guard import GDAL_TYPES, PlainVrt, Source, plain_vrt
 
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+_unraisable = sys.unraisablehook
+
+
+def _unless_of_gdals_log(problem: Any) -> None:
+    """Says nothing where rasterio could not log a message of GDAL's that is no UTF-8: the error itself is raised."""
+    if not (isinstance(problem.exc_value, UnicodeDecodeError) and "rasterio._env" in str(problem.object)):
+        _unraisable(problem)
+
+
+sys.unraisablehook = _unless_of_gdals_log
 
 DRIVERS = (
     "GTiff", "COG", "JP2OpenJPEG", "PNG", "JPEG", "HFA", "ENVI", "EHdr", "AAIGrid", "BMP", "GIF", "WEBP", "ERS",
     "RST", "SAGA", "SRTMHGT", "USGSDEM", "NITF", "PCIDSK", "ILWIS", "GSAG", "GSBG", "GS7BG", "KRO", "PNM", "RMF",
 )  # fmt: skip
-SUFFIXES = {".tif", ".tiff", ".jp2", ".png", ".jpg", ".jpeg", ".img", ".bmp", ".gif", ".webp", ".asc", ".dem", ".hgt"}
+SUFFIXES = {".tif", ".tiff", ".jp2", ".png", ".jpg", ".jpeg", ".img", ".bmp", ".gif", ".webp", ".asc", ".dem", ".hgt",
+            ".vrt"}  # fmt: skip
 MAX_PIXELS, MAX_BANDS, MAX_BLOCK_BYTES = 10**12, 512, 128_000_000
 
 
@@ -143,10 +157,10 @@ class RasterReader:
             elif self.info.masked and self.rule != "none":
                 valid &= source.read_masks(1, window=box) > 0
         except (RasterioError, CPLE_BaseError) as e:
-            cause = redacted(str(e.__cause__ or e).strip())
+            cause = redacted(str(e.__cause__ or e).strip(), self.path)
             where = f"{self.path} rows {window.row}-{window.row_end}, columns {window.col}-{window.col_end}"
             raise DataError(
-                "raster-corrupt", where, f"cannot be read ({cause})", "replace the file with a whole copy"
+                "raster-corrupt", where, f"cannot be read ({cause})", _whole_copy(self.path)
             ) from e
         return pixels, valid
 
@@ -154,6 +168,11 @@ class RasterReader:
         if not hasattr(self._handles, "source"):
             self._handles.source = open_dataset(self.path)
         return self._handles.source
+
+
+def _whole_copy(path: Path) -> str:
+    """What to do about pixels that cannot be read."""
+    return "try again, or copy it first: swath fetch" if isinstance(path, Remote) else "replace the file with a whole copy"
 
 
 def open_dataset(path: Path) -> Any:
@@ -177,8 +196,10 @@ def open_dataset(path: Path) -> Any:
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:
-    return DataError("raster-unreadable", path, f"cannot be opened as a raster ({_short(error, path)})",
-                     "is it a GeoTIFF, JPEG 2000, PNG, JPEG or another plain raster?")  # fmt: skip
+    ask = "is it a GeoTIFF, JPEG 2000, PNG, JPEG or another plain raster?"
+    if isinstance(path, Remote):
+        ask += " If so, copy it first: swath fetch"
+    return DataError("raster-unreadable", path, f"cannot be opened as a raster ({_short(error, path)})", ask)
 
 
 @ensure_env
@@ -186,7 +207,31 @@ def _dataset(path: Path) -> Any:
     """An open dataset, tried with the allowed drivers only, whatever the file's name says."""
     if isinstance(path, Remote):
         return open_virtual(path, lambda name: DatasetReader(name, driver=list(DRIVERS)))
+    if path.suffix.lower() == ".vrt":
+        return DatasetReader(guarded_vrt(path).text, driver=["VRT"])
     return DatasetReader(str(path.absolute()), driver=list(DRIVERS))
+
+
+def guarded_vrt(path: Path) -> PlainVrt:
+    """The plain form of a VRT whose sources are allowed. Raises DataError (`vrt-refused`, `vrt-source`)."""
+    beside = path.with_name(f"{path.name}.msk")
+    if beside.exists():
+        raise DataError("vrt-refused", path, f"has its mask in {beside.name}, which is not read",
+                        "write its pixels out: gdal_translate IN.vrt OUT.tif")  # fmt: skip
+    return plain_vrt(path, _look)
+
+
+def _look(path: Path) -> Source:
+    state = path.stat()
+    return _source(path, (state.st_ino, state.st_size, state.st_mtime_ns))
+
+
+@lru_cache(100_000)
+def _source(path: Path, state: tuple[int, ...]) -> Source:  # `state`: a file that changed is looked at anew
+    source = open_dataset(path)
+    with source:
+        kinds = tuple(GDAL_TYPES[t] for t in source.dtypes)
+        return Source(source.width, source.height, kinds, tuple(source.block_shapes[0]))
 
 
 def _within_limits(path: Path, source: Any) -> None:
@@ -228,5 +273,5 @@ def _info(path: Path, source: Any) -> RasterInfo:
 
 
 def _short(error: Exception, path: Path) -> str:
-    text = redacted(" ".join(str(error).split())).replace(str(path), path.name)
+    text = redacted(" ".join(str(error).split()), path).replace(str(path), path.name).partition("<VRTDataset")[0]
     return text[:160]

@@ -85,13 +85,20 @@ def plan_places(project: Project, split: Split) -> list[Place]:
 
     With `sample.limit` they come in random order, so that the first ones that the filters keep are a random subset.
     """
+    if project.points is not None:
+        return _drawn(project, split, project.placed[0][split])
     edge = project.config.sample.edge
-    places = project.placed[0][split] if project.points is not None else [
+    places = [
         Place(i, split, read, core)
         for i, info in enumerate(project.infos)
         if (region := project.region(i, split))
         for read, core in sample_windows(*info.grid.shape, region, size=project.tile, stride=project.stride, edge=edge)
-    ]  # fmt: skip
+    ]
+    return _drawn(project, split, places)
+
+
+def _drawn(project: Project, split: Split, places: list[Place]) -> list[Place]:
+    """The places in random order where `sample.limit` keeps only some of a split."""
     if split not in project.config.sample.limit:
         return places
     chance = np.random.default_rng([project.config.split.seed, SPLITS.index(split)])
@@ -180,17 +187,15 @@ class RasterSamples(Samples):
 
 def refusal(project: Project, place: Place, sample: Sample, counts: NDArray[np.int64]) -> str | None:
     """Why a sample is dropped, or None; `counts` (C,) are its label pixels."""
-    return refused(project, place, counts, sample.valid.size, int(sample.valid.size - np.count_nonzero(sample.valid)))
+    return refused(project, place, counts, int(sample.valid.size - np.count_nonzero(sample.valid)))
 
 
-def refused(project: Project, place: Place, counts: NDArray[np.int64], area: int, invalid: int) -> str | None:
-    """Why a sample of `area` pixels, `invalid` of them without data, is dropped, or None.
-
-    Validation and test keep all with a label.
-    """
-    around = None if place.point is None else project.config.sample.refusal(area, invalid)
-    if around:
-        return around
+def refused(project: Project, place: Place, counts: NDArray[np.int64], invalid: int) -> str | None:
+    """Why a sample with `invalid` pixels without data is dropped, or None. Validation and test keep all with a label."""
+    area = place.read.area
+    told = None if place.point is None else project.config.sample.refusal(invalid, area)
+    if told:
+        return told
     if place.split != "trn":
         return None if counts.sum() else "no labelled pixel"
     return project.filter.refusal(counts, area, invalid, project.legend.background)
@@ -235,3 +240,8 @@ def fit_image(reader: Reader, bands: Bands) -> Bands:
 def class_counts(labels: NDArray[Any], legend: Legend) -> NDArray[np.int64]:
     """Labelled pixels per class index, int64 (C,), of an array of indices."""
     return np.bincount(labels.ravel(), minlength=legend.ignore + 1)[: len(legend)].astype(np.int64)
+
+
+def refused_points(project: Project) -> dict[str, int]:
+    """The points that give no sample at all, by reason; empty without points."""
+    return {} if project.points is None else dict(project.placed[1])

@@ -102,8 +102,8 @@ def expand_inputs(inputs: Sequence[str | Path], suffixes: set[str]) -> list[Path
 
 
 def expand_scenes(inputs: Sequence[str | Path], suffixes: set[str]) -> list[Scene]:
-    """The scenes that inputs stand for: files, STAC items, folders (their rasters), globs and manifests; sorted within
-    each input, each image once. Raises DataError where an input stands for nothing.
+    """The scenes that inputs stand for: files, STAC items, folders (their rasters; VRTs only where there are no others),
+    globs and manifests; sorted within each input, each image once. Raises DataError where an input stands for nothing.
     """
     found = (scene for item in inputs for scene in _expand(location(item), suffixes))
     return list({scene.image: scene for scene in found}.values())
@@ -113,6 +113,7 @@ def _expand(path: Path, suffixes: set[str]) -> list[Scene]:
     item = str(path)
     if path.is_dir():
         files = sorted(p for p in path.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith("."))
+        files = [p for p in files if p.suffix.lower() != ".vrt"] or files  # else pixels would count twice
     elif path.suffix.lower() == ".json" and path.exists() and is_stac_item(path):
         return [_scene(item, {"image": path}, Path())]
     elif path.suffix.lower() in {".csv", ".tsv"} or (path.suffix.lower() in {".json", ".gpkg"} and path.exists()):

@@ -17,11 +17,21 @@ def file_stamp(path: str | Path) -> str:
 
     Files up to a megabyte are read whole; of larger ones 64 evenly spread blocks of 16 KiB are, the first and the last
     among them, so that a raster of any size takes no time. An edit that keeps the length and misses every block is not
-    seen. Of a remote file it is size, ETag and time of change that are hashed, as the server states them.
+    seen. The sources of a VRT count with it. Of a remote file it is size, ETag and time of change that are hashed, as
+    the server states them.
     """
     path = location(path)
     if isinstance(path, Remote):
         return path.found().identity
+    if path.suffix.lower() == ".vrt":
+        from swath.disk.raster import guarded_vrt  # loads GDAL, which stores do without
+
+        parts = sorted(_digest(source) for source in (path, *guarded_vrt(path).files))
+        return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
+    return _digest(path)[:16]
+
+
+def _digest(path: Path) -> str:
     size = path.stat().st_size
     digest = hashlib.sha256(str(size).encode())
     with path.open("rb") as f:
@@ -31,7 +41,7 @@ def file_stamp(path: str | Path) -> str:
             for i in range(BLOCKS):
                 f.seek((size - BLOCK) * i // (BLOCKS - 1))
                 digest.update(f.read(BLOCK))
-    return digest.hexdigest()[:16]
+    return digest.hexdigest()
 
 
 def image_stamp(image: Image) -> str:

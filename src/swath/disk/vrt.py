@@ -7,27 +7,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-import rasterio
-
-from swath.core.errors import DataError
+from swath.core.errors import ConfigError, DataError
 from swath.core.windows import Window
 from swath.disk.geotiff import Header
 from swath.disk.publish import publish
 from swath.disk.raster import open_raster
+from swath.disk.vrt_guard import GDAL_TYPES, MAX_SOURCES, MAX_XML
 
-_TYPES = {
-    "uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", "uint32": "UInt32", "int32": "Int32",
-    "uint64": "UInt64", "int64": "Int64", "float16": "Float16", "float32": "Float32", "float64": "Float64",
-}  # fmt: skip
 _PROBED = 16  # sources whose pixels are compared after writing
 
 
 def publish_vrt(target: Path, header: Header, sources: Sequence[tuple[Path, Window]]) -> Path:
     """The published VRT: each source fills its window of the header's grid, later ones over earlier ones.
 
-    Raises DataError where the VRT, opened by GDAL, is not what it should be.
+    Raises DataError where the VRT, opened by GDAL, is not what it should be, ConfigError where it would be too long
+    to be read again.
     """
     text = _document(target, header, sources)
+    if len(text.encode()) > MAX_XML or len(sources) * header.count > MAX_SOURCES:
+        raise ConfigError("mosaic-vrt", "kind", f"a VRT of {len(sources):,} rasters is longer than Swath reads",
+                          "write a cog")  # fmt: skip
     return publish(
         target, lambda part: part.write_text(text, "utf-8"), verify=lambda part: _verify(part, target, header, sources)
     )
@@ -41,7 +40,7 @@ def _document(target: Path, header: Header, sources: Sequence[tuple[Path, Window
     _add(root, "GeoTransform", ", ".join(repr(float(v)) for v in grid.transform.to_gdal()))
     _metadata(root, header.tags)
     for index in range(1, header.count + 1):
-        band = ElementTree.SubElement(root, "VRTRasterBand", dataType=_TYPES[header.dtype], band=str(index))
+        band = ElementTree.SubElement(root, "VRTRasterBand", dataType=GDAL_TYPES[header.dtype], band=str(index))
         _describe(band, header, index)
         for path, window in sources:
             _source(band, path, window, target, index)
@@ -88,7 +87,7 @@ def _add(parent: ElementTree.Element, name: str, text: str, **attributes: str) -
 
 def _verify(part: Path, target: Path, header: Header, sources: Sequence[tuple[Path, Window]]) -> None:
     """Nothing, or a DataError where the VRT differs from its header, or a source's corner from the source."""
-    with rasterio.open(part) as found:
+    with open_raster(part) as found:
         grid = header.grid
         same = found.shape == grid.shape and found.count == header.count and found.transform == grid.transform
         for path, window in sources[-1 : -_PROBED - 1 : -1] if same else ():

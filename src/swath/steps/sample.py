@@ -20,7 +20,16 @@ from swath.disk.leakage import leakage
 from swath.disk.project import SAMPLE_SECTIONS, Project, fit_bands
 from swath.disk.publish import make_directory, sweep
 from swath.disk.recordspool import RecordSpool
-from swath.disk.samples import BEYOND, SceneWindows, beyond_limit, class_counts, plan_places, refusal, scene_bands
+from swath.disk.samples import (
+    BEYOND,
+    SceneWindows,
+    beyond_limit,
+    class_counts,
+    plan_places,
+    refusal,
+    refused_points,
+    scene_bands,
+)
 from swath.disk.schema import Schema
 from swath.disk.store import publish_store, read_card
 from swath.messages import say
@@ -114,8 +123,7 @@ def _fill(project: Project, spool: RecordSpool) -> None:
 
 def _dropped(project: Project, spool: RecordSpool) -> dict[str, int]:
     """Samples and points left out, by reason."""
-    refused = {} if project.points is None else project.placed[1]
-    return dict(sorted((spool.dropped + Counter(refused)).items()))
+    return dict(sorted((spool.dropped + Counter(refused_points(project))).items()))
 
 
 def _outside(project: Project, row: Any) -> int:

@@ -174,6 +174,7 @@ def store_from_samples(samples: ForeignSamples, directory: Path) -> dict[str, An
             "dropped": {},
             "splits": _split_counts(spool.index(), legend.names),
             "events": {},
+            "leakage": None,  # the ground of foreign samples is not known
         }
         publish_store(directory, spool, card, lambda index, part: _footprints(index, card, part))
     except BaseException as e:
