@@ -26,7 +26,7 @@ from swath.importers.report import (
 def bands(value: Any, draft: Draft) -> str:
     count = image_bands(draft)
     order = list(range(1, count + 1)) if count is not None else [1, 2, 3]
-    swap = draft.old.get("global.BGR_to_RGB")
+    swap = draft.get("global.BGR_to_RGB")
     swapped = swap is not None and flag(swap)
     if swapped and len(order) < 3:
         raise ValueError("BGR_to_RGB needs three bands or more")
@@ -43,7 +43,7 @@ def bands(value: Any, draft: Draft) -> str:
 
 def scale(value: Any, draft: Draft) -> str:
     low, high = (number(v) for v in several(value, 2))
-    if draft.old.get("training.normalization.mean") is not None:
+    if draft.get("training.normalization.mean") is not None:
         return "followed by normalization, which a standard scaling replaces"
     draft.set("bands.method", "dtype")
     more = "" if (low, high) == (0, 1) else "; Swath scales to 0..1, which a network with norms cannot tell apart"
@@ -109,7 +109,7 @@ def class_proportion(value: Any, draft: Draft) -> str | None:
 def analysed(key: str) -> Rule:
     def take(value: Any, draft: Draft) -> str:
         old = f"sample.sampling_method.{key}"
-        if draft.old.get(old) is not None or (key.startswith("min") and draft.old.get("sample.min_annotated_percent")):
+        if draft.get(old) is not None or (key.startswith("min") and draft.get("sample.min_annotated_percent")):
             return "the section sample has its own, which counts"
         return GDL[old].take(value, draft) or GDL[old].note  # type: ignore[misc]
 
@@ -117,11 +117,13 @@ def analysed(key: str) -> Rule:
 
 
 def schedule(value: Any, draft: Draft) -> str:
-    every, gamma = draft.old.get("training.step_size"), draft.old.get("training.gamma")
-    epochs = draft.old.get("training.num_epochs")
+    every, gamma = draft.get("training.step_size"), draft.get("training.gamma")
+    epochs = draft.get("training.num_epochs")
     if every is None or gamma is None or not epochs:
         return "a schedule takes step_size, gamma and num_epochs: the rate stays constant"
-    part = whole(every) / whole(epochs)
+    if whole(every) < 1 or whole(epochs) < 0:
+        raise ValueError("step_size and num_epochs are whole numbers of 1 or more")
+    part = whole(every) / max(whole(epochs), 1)
     if part >= 1:
         draft.set("train.schedule", {"name": "constant"})
         return "step_size is not reached within num_epochs: the rate stays constant"
@@ -132,9 +134,9 @@ def schedule(value: Any, draft: Draft) -> str:
 
 
 def dropout(value: Any, draft: Draft) -> str:
-    wish = draft.old.get("training.dropout_prob")
+    wish = draft.get("training.dropout_prob")
     prob = 0.0 if wish is None or str(wish).lower() in ("false", "none") else number(wish)
-    mine = str(draft.old.get("global.model_name")).lower() in ("unet", "unetsmall", "checkpointed_unet")
+    mine = str(draft.get("global.model_name")).lower() in ("unet", "unetsmall", "checkpointed_unet")
     if prob and mine:
         draft.set("model.dropout", prob)
     chosen = (
@@ -145,8 +147,8 @@ def dropout(value: Any, draft: Draft) -> str:
 
 def rotation(value: Any, draft: Draft) -> str:
     limit, prob = (
-        draft.old.get("training.augmentation.rotate_limit"),
-        draft.old.get("training.augmentation.rotate_prob"),
+        draft.get("training.augmentation.rotate_limit"),
+        draft.get("training.augmentation.rotate_prob"),
     )
     if limit is None or prob is None or not number(prob):
         return "rotation takes rotate_limit and rotate_prob: off"
@@ -165,7 +167,7 @@ def epochs(value: Any, draft: Draft) -> str:
 
 def decay(value: Any, draft: Draft) -> str | None:
     draft.set("train.weight_decay", number(value))
-    adam = str(draft.old.get("training.optimizer") or "adam").lower() == "adam"
+    adam = str(draft.get("training.optimizer") or "adam").lower() == "adam"
     return "acts here; the old adam ignored it" if adam and number(value) else None
 
 
