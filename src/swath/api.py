@@ -45,10 +45,10 @@ def analyze(config: PathLike, *overrides: str, search: bool = False) -> dict[str
 
 def train(config: PathLike, *overrides: str, resume: bool = False, overwrite: bool = False) -> dict[str, Any]:
     """The trained bundle of a config."""
-    from swath.disk.project import load_project
+    from swath.disk.project import load_training
     from swath.steps.train import train as step
 
-    return step(load_project(config, overrides), resume=resume, overwrite=overwrite)
+    return step(load_training(config, overrides), resume=resume, overwrite=overwrite)
 
 
 def evaluate(model: PathLike, scenes: PathLike, *overrides: str, split: str | None = "tst",

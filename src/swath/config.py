@@ -268,6 +268,9 @@ class SampleSpec(Spec):
     class_min: dict[str, Fraction] = setting({}, "least share per class name", "no class is required")
     class_mode: Literal["all", "any"] = setting("all", "must all class floors be met, or any", "as geo-deep-learning")
     max_nodata: Fraction = setting(0.99, "largest share of pixels without data", "a sample needs some image")
+    compress: Literal["none", "lz4"] = setting(
+        "none", "how records are stored: as they are, or bit-shuffled and compressed", "read at memory speed"
+    )
     limit: dict[Literal["trn", "val", "tst"], Count] = setting(
         {}, "most samples per split, a random subset: `{trn: 100}`", "all that the filters keep"
     )
@@ -393,13 +396,29 @@ class TrainSpec(Spec):
         "mean_iou", "validation score that chooses the best", "the map's quality"
     )
     init_from: str | None = setting(None, "bundle whose weights it starts from", "random start")
-    sampler: Literal["uniform", "class_presence"] = setting(
-        "uniform", "how samples are drawn", "keeps class shares honest"
+    sampler: str = setting(
+        "auto",
+        "how samples are drawn: uniform, blocks, class_presence, class_set, pixel_weighted or package.module:function",
+        "uniform keeps class shares honest; blocks where rasters are read that do not fit in memory",
     )
     data: Literal["auto", "store", "rasters"] = setting(
         "auto", "where samples come from", "the store if it was made, else the rasters"
     )
+    store: str | None = setting(
+        None, "a store to train from, relative to the config, such as a converted one; no scene is opened", "the run's own"
+    )
+    cache: Literal["auto", "none", "ram", "disk"] = setting(
+        "auto", "where samples are kept once they are read", "ram where rasters fit in runtime.memory, else none"
+    )
     seed: int = setting(0, "seed of everything random", "0", ge=0)
+
+
+    @model_validator(mode="after")
+    def _one_source(self) -> TrainSpec:
+        """Refuses a named store that is not to be read."""
+        if self.store is not None and self.data == "rasters":
+            raise ValueError("train.store names a store, train.data=rasters wants none: leave one out")
+        return self
 
     @field_validator("schedule")
     @classmethod
@@ -445,6 +464,9 @@ class RuntimeSpec(Spec):
 
     device: str = setting("auto", "auto, cpu, cuda or cuda:N", "a free GPU if there is one")
     threads: Count | Literal["auto"] = setting("auto", "threads of the network", "all cores")
+    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = setting(
+        "auto", "threads that read samples ahead; 0: none is read ahead", "two; one on a machine with one core"
+    )
     memory: Size = setting(4_000_000_000, "bytes of samples kept in memory", "small data sets are read once")
     remote: bool = setting(
         False, "may s3://, https:// and http:// be read and written", "nothing leaves the machine unasked"
@@ -452,9 +474,11 @@ class RuntimeSpec(Spec):
 
 
 class Config(Spec):
-    """A whole config: scenes, classes, and one section per step."""
+    """A whole config: scenes, classes, and one section per step. With `train.store`, `swath train` needs no scenes."""
 
-    scenes: str | tuple[dict[str, Any], ...] = Field(description="manifest (CSV, JSON, GeoPackage) or a list of rows")
+    scenes: str | tuple[dict[str, Any], ...] | None = setting(
+        None, "manifest (CSV, JSON, GeoPackage) or a list of rows", "train.store names what is learnt from"
+    )
     classes: ClassesSpec
     sources: dict[str, SourceSpec] = setting({}, "sources of the model input by name, in band order", "the image alone")
     bands: BandsSpec = Field(default_factory=BandsSpec)
@@ -523,6 +547,8 @@ def build_config(marked: Marked, overrides: Sequence[str] = ()) -> Config:
     for text in overrides:
         override(marked, text)
     config = validated(Config, marked)
+    if config.scenes is None and config.train.store is None:
+        raise ConfigError("config-missing-key", marked.where(("scenes",)), "the key 'scenes' is missing", "add it")
     try:
         legend = config.legend()
         for entry in legend.classes:

@@ -18,7 +18,7 @@ import swath
 from swath.cli import main
 from swath.core.errors import DataError
 from swath.disk.project import load_project
-from swath.disk.samples import RasterSamples
+from swath.disk.rastersamples import RasterSamples
 from swath.steps.analyze import MOST_ROWS, render
 
 pytest_plugins = ["fixtures_run"]
@@ -46,7 +46,6 @@ def test_gdl_057_the_preview_equals_what_sample_produces(own_town: Path, setting
     assert sum(s["samples"] for s in told["scenes"]) == sum(made["samples"].values())
     for split in ("trn", "val", "tst"):
         rasters = RasterSamples(load_project(own_town, settings), split, 10**9)
-        rasters.filter()
         assert len(rasters.places) == told["samples"][split]
 
 
@@ -196,7 +195,6 @@ def test_limits_draw_the_same_subset(own_town: Path) -> None:
     def chosen(*more: str) -> set[tuple[str, str, str]]:
         project = load_project(own_town, ["sample.limit={trn: 5}", "sample.overlap=0.5", *more])
         found = RasterSamples(project, "trn", 0)
-        found.filter()
         return {(str(p.scene), str(p.read.row), str(p.read.col)) for p in found.places}
 
     first = chosen()

@@ -88,7 +88,7 @@ class VectorLabels:
         hits = np.sort(self.tree.query(shapely.box(*place.bounds)))
         burnt = np.full(inside.shape, legend.fill, legend.index_dtype)
         if len(hits):
-            shapes = zip(self.geometry[hits], self.indices[hits].tolist(), strict=True)
+            shapes = zip(vector.geojson(self.geometry[hits]), self.indices[hits].tolist(), strict=True)
             rasterize(shapes, out=burnt, transform=place.transform, all_touched=self.all_touched)
         if self.extent is not None:
             burnt = _only(burnt, self.extent, inside, legend.ignore)
@@ -279,8 +279,8 @@ def _burn_order(
 
         return np.array(sorted(range(len(features)), key=above), np.int64)
     ids = np.array([*legend.ids], np.int64)
-    keys = [ids[i] if i < len(legend) else -1 for i in indices]
-    return np.argsort(np.array(keys, np.int64), kind="stable")
+    keys = np.where(indices < len(legend), ids[np.minimum(indices, len(legend) - 1)], -1)
+    return np.argsort(keys, kind="stable")
 
 
 def _only(burnt: NDArray[Any], extent: Window, window: Window, ignore: int) -> NDArray[Any]:

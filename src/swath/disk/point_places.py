@@ -18,7 +18,7 @@ from swath.disk.crs import project as project_points
 from swath.disk.points import Points
 from swath.disk.project import Project
 from swath.disk.raster import raster_info
-from swath.disk.samples import Mark, Place
+from swath.disk.sample import Mark, Place
 from swath.disk.stack import Files, Stack
 
 OUTSIDE, NO_CLASS, BETWEEN, NO_GEOMETRY = "patch outside the image", "no class value", "between the splits", "no geometry"

@@ -135,6 +135,8 @@ class RasterReader:
     def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Raw pixels (C, h, w) in the file's type and `valid` (h, w); beyond the edge pixels are 0 and invalid."""
         inside = window.clip(*self.grid.shape)
+        if inside == window and inside.area:
+            return self._read_inside(inside)
         dtype = self.info.dtype
         raw = np.zeros((len(self.indexes), *window.shape), dtype)
         valid = np.zeros(window.shape, bool)

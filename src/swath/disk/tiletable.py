@@ -19,7 +19,8 @@ from swath.core.thresholds import Tiles
 from swath.core.windows import Window
 from swath.disk.project import SAMPLE_SECTIONS, Project
 from swath.disk.publish import card_fault, file_sha256, publish, publish_card
-from swath.disk.samples import BEYOND, Place, SceneWindows, beyond_limit, class_counts, plan_places, refused
+from swath.disk.sample import Place, class_counts
+from swath.disk.samples import BEYOND, SceneWindows, beyond_limit, plan_places, refused
 from swath.progress import Progress
 
 TABLE, CARD = "tiles.csv", "tiles.json"
