@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from swath.importers.gdl_maps import chunk, heatmaps, inference_overlap, smooth, task, used_ram
 from swath.importers.gdl_names import loss, model, optimiser, pretrained
 from swath.importers.gdl_sources import SOURCES, has_sources, image_bands
 from swath.importers.later import GDL_LATER
@@ -171,45 +172,12 @@ def decay(value: Any, draft: Draft) -> str | None:
     return "acts here; the old adam ignored it" if adam and number(value) else None
 
 
-def task(value: Any, draft: Draft) -> str:
-    if str(value).lower() == "segmentation":
-        return "what Swath does"
-    return f"{value!r}: classification was no longer supported there, and is not yet here; imported as segmentation"
-
-
-def used_ram(value: Any, draft: Draft) -> str:
-    found = number(value)
-    chosen = f"{found:g} percent, as the source" if 0 <= found <= 100 else f"{found:g} MB, as the text: no percentage"
-    note = reading(
-        value, "megabytes", "takes it for percent, and 15 (training) or 25 (inference) outside 0 to 100", chosen
-    )
-    return f"{note}. Swath does not choose GPUs by load: name one with runtime.device=cuda:N"
-
-
 def reference(value: Any, draft: Draft) -> str:
     if not flag(value):
         return "was off; pixels without image data are ignored anyway"
     draft.set("bands.nodata_value", 0)
     return reading(value, "the image is hidden where there is no reference", "sets the label to background where band 1 is 0",
                    "pixels of 0 in all bands are ignored; name an `aoi` in the manifest where labels are incomplete")  # fmt: skip
-
-
-def smooth(value: Any, draft: Draft) -> str:
-    draft.set("predict.blend", "spline" if flag(value) else "none")
-    return reading(value, "tiles are blended by a 2-D spline", "never read it, and its blending changed nothing",
-                   "the text, for networks that see the whole image; maps of all others have no seams to blend")  # fmt: skip
-
-
-def chunk(value: Any, draft: Draft) -> str:
-    draft.set("predict.tile", whole(value))
-    return reading(
-        value, "the side of a tile", "obeys on a processor only, and guesses on a GPU", "the text; the map is the same"
-    )
-
-
-def inference_overlap(value: Any, draft: Draft) -> str:
-    return reading(value, "pixels between tiles (older versions: percent)", "never read it, always half a tile",
-                   "Swath's: tiles are read with the network's own margin")  # fmt: skip
 
 
 def validation(value: Any, draft: Draft) -> str | None:
@@ -250,10 +218,6 @@ def trim(value: Any, draft: Draft) -> str:
 
 def geom_scale(value: Any, draft: Draft) -> None:
     draft.set("augment.scale", round(max(abs(number(v) - 1) for v in several(value)), 6))
-
-
-def heatmaps(value: Any, draft: Draft) -> None:
-    draft.set("predict.save", ["classes", "probabilities"] if flag(value) else ["classes"])
 
 
 def _names(draft: Draft) -> dict[int, str]:

@@ -41,11 +41,11 @@ def import_nist(draft: Draft, out: Path, pairing: Pairing, *, overwrite: bool) -
 
 
 def _flags(path: Path) -> dict[str, Any]:
-    """`program.flag` -> value of a text; a flag without its program belongs to the first that has it."""
+    """`program.flag` -> value of a text; a flag without a program belongs to the first that has it."""
     found: dict[str, Any] = {}
     for a in shell_arguments(path):
-        program = PROGRAMS.get(a.program) or next((k.partition(".")[0] for k in NIST if k.endswith(f".{a.name}")), "")
-        key = f"{program or a.program or 'flag'}.{a.name}"
+        guessed = next((k.partition(".")[0] for k in NIST if k.endswith(f".{a.name}")), "flag")
+        key = f"{PROGRAMS.get(a.program, a.program) or guessed}.{a.name}"
         number = sum(_plain(k) == key for k in found) + 1
         found[key if number == 1 else f"{key}#{number}"] = a.value
     return found
