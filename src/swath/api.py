@@ -137,7 +137,7 @@ def convert(
     """The same samples in another layout, and what it could not hold; `classes` is a config with the class table."""
     from swath.steps.convert import convert as step
 
-    legend = load_config(classes).legend() if classes else None
+    legend = load_config(classes, scenes=False).legend() if classes else None
     return step(source, out, to=to, source_format=source_format, legend=legend, overwrite=overwrite)
 
 
@@ -302,7 +302,7 @@ def _classes(config: PathLike | None, overrides: Sequence[str]) -> tuple[Legend 
             raise ConfigError("override", others[0], "overrides need a config", "name the YAML file with --config")
         (runtime,) = _sections(overrides, RuntimeSpec)
         return None, None, runtime.remote
-    loaded = load_config(config, overrides)
+    loaded = load_config(config, overrides, scenes=False)
     return loaded.legend(), loaded.labels, loaded.runtime.remote
 
 

@@ -446,6 +446,9 @@ class PredictSpec(Spec):
     strip: Count | Literal["auto"] = setting("auto", "rows per strip (rows)", "as many as the memory allows")
     batch_size: int = setting(1, "tiles per forward pass", "large tiles fill the processor alone", ge=1)
     memory: Size = setting(2_000_000_000, "bytes that the pixels in flight may take", "fits small machines")
+    nodata_grow: int = setting(
+        0, "pixels around nodata of the image that are nodata in the map too", "the map says all it can", ge=0, le=4096
+    )
     save: tuple[Literal["classes", "probabilities", "confidence"], ...] = setting(
         ("classes",), "what is written", "the map"
     )
@@ -532,22 +535,23 @@ class Config(Spec):
         return Legend(tuple(entries), self.classes.unlabelled, self.classes.ignore, self.classes.field)
 
 
-def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
-    """The config of a YAML file with `section.key=value` overrides. Raises ConfigError."""
+def load_config(path: str | Path, overrides: Sequence[str] = (), *, scenes: bool = True) -> Config:
+    """The config of a YAML file with `section.key=value` overrides; `scenes` False where only its classes are asked for.
+    Raises ConfigError."""
     path = Path(path)
     if path.is_dir():
         raise ConfigError("config-missing", path, "is a directory", "name the YAML file of the config")
-    return build_config(load_yaml(path), overrides)
+    return build_config(load_yaml(path), overrides, scenes=scenes)
 
 
-def build_config(marked: Marked, overrides: Sequence[str] = ()) -> Config:
-    """The config of parsed text with overrides."""
+def build_config(marked: Marked, overrides: Sequence[str] = (), *, scenes: bool = True) -> Config:
+    """The config of parsed text with overrides; `scenes`: whether it must say what the scenes are."""
     if not isinstance(marked.value, dict):
         raise ConfigError("config-empty", marked.source, "holds no keys", "begin with `scenes:` and `classes:`")
     for text in overrides:
         override(marked, text)
     config = validated(Config, marked)
-    if config.scenes is None and config.train.store is None:
+    if scenes and config.scenes is None and config.train.store is None:
         raise ConfigError("config-missing-key", marked.where(("scenes",)), "the key 'scenes' is missing", "add it")
     try:
         legend = config.legend()
