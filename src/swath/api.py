@@ -201,14 +201,14 @@ def mosaic(inputs: Sequence[PathLike] | PathLike, *overrides: str, out: PathLike
 
 
 def mask(images: Sequence[PathLike] | PathLike, labels: Sequence[PathLike] | PathLike | None = None, *overrides: str,
-         config: PathLike, out: PathLike, overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
+         config: PathLike, out: PathLike, preview: bool = False, overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
     """The class raster of every image: labels burnt on its grid, by the classes of a config."""
     from swath.steps.mask import mask as step
 
     legend, spec, remote = _classes(config, overrides)
     assert legend is not None
     with remote_access(remote):
-        return step(images, labels, out, legend=legend, labels_spec=spec, overwrite=overwrite)
+        return step(images, labels, out, legend=legend, labels_spec=spec, preview=preview, overwrite=overwrite)
 
 
 def summarize(images: Sequence[PathLike] | PathLike, *overrides: str, out: PathLike | None = None,
@@ -222,15 +222,15 @@ def summarize(images: Sequence[PathLike] | PathLike, *overrides: str, out: PathL
         return step(images, out=out, labels=labels, legend=legend, labels_spec=spec, bins=bins)
 
 
-def flatten(image: PathLike, *overrides: str, out: PathLike, labels: Sequence[PathLike] | PathLike | None = None,
+def flatten(images: Sequence[PathLike] | PathLike, *overrides: str, out: PathLike, labels: Sequence[PathLike] | PathLike | None = None,
             config: PathLike | None = None, form: str = "long", bands: Sequence[int | str] | None = None,
             overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
-    """The table of a raster's pixels, CSV or Parquet."""
+    """The table of the pixels of rasters, CSV or Parquet."""
     from swath.steps.flatten import flatten as step
 
     legend, spec, remote = _classes(config, overrides)
     with remote_access(remote):
-        return step(image, out, labels=labels, legend=legend, labels_spec=spec, bands=bands,
+        return step(images, out, labels=labels, legend=legend, labels_spec=spec, bands=bands,
                     form=_choice("form", form, ("long", "wide")), overwrite=overwrite)  # fmt: skip
 
 

@@ -527,10 +527,9 @@ class Config(Spec):
         table = dict(self.classes.table)
         if 0 not in table and self.classes.unlabelled == "background":
             table[0] = ClassSpec(name="background", color="#000000")
-        colours = palette(len(table))
+        colours = ["#000000", *palette(len(table))] if 0 in table else palette(len(table))  # black shows every other
         entries = (
-            ClassEntry(i, c.name, c.color or ("#000000" if i == 0 else colours[n]), c.source)
-            for n, (i, c) in enumerate(sorted(table.items()))
+            ClassEntry(i, c.name, c.color or colours[n], c.source) for n, (i, c) in enumerate(sorted(table.items()))
         )
         return Legend(tuple(entries), self.classes.unlabelled, self.classes.ignore, self.classes.field)
 
