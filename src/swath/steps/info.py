@@ -18,11 +18,14 @@ from swath.core.windows import up
 from swath.disk import raster, vector
 from swath.disk.bundle import Bundle, read_bundle
 from swath.disk.describe import describe_raster, describe_vector
-from swath.disk.remote import location
+from swath.disk.remote import location, redacted
 from swath.disk.scenes import Scene, manifest_rows, survey
+from swath.disk.sources import scene_metadata
+from swath.disk.stac import is_stac_item, stac_item
 from swath.disk.store import read_card
 from swath.messages import table
 
+FEW_SCENES = 20  # whose metadata are shown
 ACCEPTS = "name a raster, a vector file, a manifest, a config (.yaml), or the directory of a store, bundle or run"
 
 
@@ -40,6 +43,8 @@ def info(thing: str | Path) -> dict[str, Any]:
         found = _config(path)
     elif suffix in (".csv", ".tsv"):
         found = _manifest(path)
+    elif suffix == ".json" and is_stac_item(path):
+        found = _item(path)
     elif suffix in vector.SUFFIXES:
         found = describe_vector(path)
     else:
@@ -64,6 +69,16 @@ def _manifest(path: Path) -> dict[str, Any]:
     if problems and not scenes:
         raise problems[0]
     return {"kind": "manifest", **_scenes(scenes, problems)}
+
+
+def _item(path: Path) -> dict[str, Any]:
+    """A STAC item: its raster assets, and what it says of the scene."""
+    item = stac_item(path)
+    assets = [
+        {"name": a.name, "file": redacted(str(a.place)), "bands": [b.common_name or b.name for b in a.bands]}
+        for a in item.rasters
+    ]
+    return {"kind": "item", "assets": assets, "metadata": dict(item.properties)}
 
 
 def _raster(path: Path) -> dict[str, Any]:
@@ -187,10 +202,17 @@ def _config_rows(config: Config, path: Path) -> tuple[tuple[Scene, ...], list[Da
 
 
 def _scenes(scenes: tuple[Scene, ...], problems: list[DataError]) -> dict[str, Any]:
+    metadata: dict[str, Any] = {}
+    for scene in scenes[:FEW_SCENES]:
+        try:
+            metadata[scene.name] = scene_metadata(scene)
+        except DataError as e:
+            problems = [*problems, e]
     return {
         "scenes": len(scenes),
         "splits": dict(Counter(s.split or "undecided" for s in scenes)),
         "labelled": sum(s.labels is not None for s in scenes),
+        "metadata": {name: known for name, known in metadata.items() if known},
         "problems": [p.line() for p in problems],
     }
 
