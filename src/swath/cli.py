@@ -85,7 +85,7 @@ def _vectorize_args(p: argparse.ArgumentParser) -> None:
 
 
 def _info_args(p: argparse.ArgumentParser) -> None:
-    p.add_argument("thing", help="raster, vector, store, bundle, run, map or config")
+    p.add_argument("thing", help="raster, vector, store, bundle, run, map, manifest, STAC item or config")
 
 
 def _verify_args(p: argparse.ArgumentParser) -> None:
@@ -210,7 +210,7 @@ VERBS: dict[str, Verb] = {
     "vectorize": Verb("the polygons of a map as a GeoPackage", "swath vectorize maps/town_map.tif --out town.gpkg",
                       _vectorize_args,
                       lambda a, o: call("vectorize")(a.map, *o, out=a.out, overwrite=a.overwrite), _show_vectorize),
-    "info": Verb("what a thing is: raster, vector, store, bundle, run, map or config", "swath info runs/roofs", _info_args,
+    "info": Verb("what a thing is: raster, vector, store, bundle, run, map, manifest, STAC item or config", "swath info runs/roofs", _info_args,
                  lambda a, o: call("info")(a.thing, *o), _show_info),
     "run": Verb("the whole chain: check, sample, train, evaluate, predict, vectorize", "swath run roofs.yaml", _run_args,
                 lambda a, o: call("run")(a.config, *o, start=a.start, only=a.only, overwrite=a.overwrite), _show_run),
