@@ -50,7 +50,8 @@ written `90s`, `10m` or `1h30m`, sizes `500MB` or `2GB`.
 `swath schema` prints the JSON Schema of a config for editors that complete and check YAML.
 """
 TOP = {
-    "scenes": "path of a manifest relative to the config, or the rows themselves: see [manifest](manifest.md)",
+    "scenes": "path of a manifest relative to the config, or the rows themselves: see [manifest](manifest.md); "
+    "may be left out for `swath train` with `train.store`",
     "classes": "the class table: see [classes](classes.md)",
     "output": None,
 }

@@ -7,14 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from swath.core.legend import ClassEntry, Legend
 from swath.core.windows import Window
-from swath.disk.samples import Place, Sample, cut
+from swath.disk.sample import Place, Sample, Samples, class_counts, cut
+from swath.disk.schema import Schema
 from swath.nets.batches import Batches
+
+LEGEND = Legend((ClassEntry(0, "ground", "#000000"), ClassEntry(1, "roof", "#ff0000")))
 
 
 @dataclass
-class Kept:
+class Kept(Samples):
     """Samples held in memory."""
 
     samples: list[Sample]
@@ -22,9 +27,16 @@ class Kept:
     places: Sequence[Place] = field(init=False)
 
     def __post_init__(self) -> None:
-        side = self.samples[0].labels.shape[0]
+        image, labels = self.samples[0].image, self.samples[0].labels
+        side = labels.shape[0]
+        self.schema = Schema(len(image), image.dtype.name, side, labels.dtype.name, 2)
         box = Window(0, 0, side, side)
         self.places = [Place(i % 2, "trn", box, box) for i in range(len(self.samples))]
+
+    @property
+    def counts(self) -> NDArray[np.int64]:  # type: ignore[override]
+        """Label pixels per sample and class, of the samples as they are now."""
+        return np.array([class_counts(s.labels, LEGEND) for s in self.samples])
 
     def read(self, index: int, part: Window | None = None) -> Sample:
         return cut(self.samples[index], part)

@@ -21,6 +21,7 @@ class Web:
 
     `break_after`: bytes of content after which the connection is closed, once per entry. `status`: an answer instead
     of the file. `no_head`: HEAD is refused with that status. `plain`: neither parts nor ETags. `slow`: seconds.
+    `hang_after`: bytes of content after which nothing comes, as long as the entry is there. `unsized`: HEAD tells no size.
     """
 
     folder: Path
@@ -32,6 +33,8 @@ class Web:
     redirect: dict[str, str] = field(default_factory=dict)
     plain: set[str] = field(default_factory=set)
     slow: dict[str, float] = field(default_factory=dict)
+    hang_after: dict[str, int] = field(default_factory=dict)
+    unsized: set[str] = field(default_factory=set)
     authorization: dict[str, list[str | None]] = field(default_factory=dict)
 
     def sent(self, path: str) -> int:
@@ -79,19 +82,24 @@ class Handler(BaseHTTPRequestHandler):
                 first, last = int(asked[1]), min(int(asked[2] or whole), whole - 1)
                 data, status = data[first : last + 1], 206 if first < whole else 416
                 headers["Content-Range"] = f"bytes {first}-{last}/{whole}" if data else f"bytes */{whole}"
-        self.begin(status, {**headers, "Content-Length": str(len(data))}, path, log=not send)
+        breaks = web.break_after.get(path) if send else None
+        part = data[: breaks.pop(0)] if breaks else data
+        web.log.append((self.command, path, status, len(part) if send else 0))
+        self.begin(status, {**headers, "Content-Length": str(len(data))}, path, log=False)
         if send:
-            breaks = web.break_after.get(path)
-            part = data[: breaks.pop(0)] if breaks else data
-            self.wfile.write(part)
-            web.log.append(("GET", path, status, len(part)))
+            stop = web.hang_after.get(path, len(part))
+            self.wfile.write(part[:stop])
+            while path in web.hang_after:
+                time.sleep(0.02)
+            self.wfile.write(part[stop:])
             if len(part) < len(data):
                 self.close_connection = True
 
     def begin(self, status: int, headers: dict[str, str], path: str, *, log: bool = True) -> None:
         self.send_response(status)
         for name, value in headers.items():
-            self.send_header(name, value)
+            if name != "Content-Length" or self.command == "GET" or path not in self.web.unsized:
+                self.send_header(name, value)
         self.end_headers()
         if log:
             self.web.log.append((self.command, path, status, 0))

@@ -15,6 +15,7 @@ from swath.cli import VERBS, main, parser, separated
 from swath.config import Config, SourceSpec, Spec, build_config
 from swath.core.blend import BLENDS
 from swath.core.errors import ConfigError, DataError, QualityError, ResourceError, SwathError
+from swath.core.samplers import SAMPLERS
 from swath.nets.losses import LOSSES
 from swath.nets.optimisers import OPTIMISERS, SCHEDULES
 from swath.nets.zoo import ZOO
@@ -104,7 +105,10 @@ def test_every_option_of_a_verb_is_on_its_page(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("page", "table"),
-    [("models.md", ZOO), ("training.md", LOSSES), ("training.md", OPTIMISERS), ("training.md", SCHEDULES), ("exactness.md", BLENDS)],
+    [
+        ("models.md", ZOO), ("training.md", LOSSES), ("training.md", OPTIMISERS), ("training.md", SCHEDULES),
+        ("exactness.md", BLENDS), ("store.md", SAMPLERS),
+    ],
 )
 def test_every_name_of_a_table_is_told(page: str, table: dict[str, object]) -> None:
     text = (DOCS / page).read_text()

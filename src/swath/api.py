@@ -15,15 +15,16 @@ from swath.yamltext import Marked
 PathLike = str | Path
 
 
-def check(*things: PathLike, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """The audit of a config, or of files, folders and manifests."""
+def check(*things: PathLike, overrides: Sequence[str] = (), faults: PathLike | None = None,
+          overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
+    """The audit of a config, or of files, folders and manifests; `faults` names a GeoPackage for faulty features."""
     from swath.steps.check import check_files, check_project
 
     if len(things) == 1 and Path(things[0]).suffix in (".yaml", ".yml"):
-        return check_project(things[0], overrides)
+        return check_project(things[0], overrides, faults=faults, overwrite=overwrite)
     (runtime,) = _sections(overrides, RuntimeSpec)
     with remote_access(runtime.remote):
-        return check_files(things)
+        return check_files(things, faults=faults, overwrite=overwrite)
 
 
 def sample(config: PathLike, *overrides: str, overwrite: bool = False) -> dict[str, Any]:
@@ -44,10 +45,10 @@ def analyze(config: PathLike, *overrides: str, search: bool = False) -> dict[str
 
 def train(config: PathLike, *overrides: str, resume: bool = False, overwrite: bool = False) -> dict[str, Any]:
     """The trained bundle of a config."""
-    from swath.disk.project import load_project
+    from swath.disk.project import load_training
     from swath.steps.train import train as step
 
-    return step(load_project(config, overrides), resume=resume, overwrite=overwrite)
+    return step(load_training(config, overrides), resume=resume, overwrite=overwrite)
 
 
 def evaluate(model: PathLike, scenes: PathLike, *overrides: str, split: str | None = "tst",
@@ -175,24 +176,28 @@ def _sections(overrides: Sequence[str], *specs: type[Any]) -> list[Any]:
     ]
 
 
-def chip(images: Sequence[PathLike] | PathLike, *, out: PathLike, size: int, stride: int | None = None,
+def chip(images: Sequence[PathLike] | PathLike, *overrides: str, out: PathLike, size: int, stride: int | None = None,
          edge: str = "keep", pattern: str = "{stem}_{row}_{col}.tif", expect: int | None = None,
          overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
     """Georeferenced windows of rasters, a GeoTIFF each."""
     from swath.steps.chip import chip as step
 
-    return step(images, out, size=size, stride=stride, edge=_choice("edge", edge, ("keep", "pad", "shift", "drop")),
-                pattern=pattern, expect=expect, overwrite=overwrite)  # fmt: skip
+    (runtime,) = _sections(overrides, RuntimeSpec)
+    with remote_access(runtime.remote):
+        return step(images, out, size=size, stride=stride, edge=_choice("edge", edge, ("keep", "pad", "shift", "drop")),
+                    pattern=pattern, expect=expect, overwrite=overwrite)  # fmt: skip
 
 
-def mosaic(inputs: Sequence[PathLike] | PathLike, *, out: PathLike, on_overlap: str = "first", kind: str | None = None,
+def mosaic(inputs: Sequence[PathLike] | PathLike, *overrides: str, out: PathLike, on_overlap: str = "first", kind: str | None = None,
            overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
     """One raster of many that lie side by side: a COG, or by the suffix .vrt a VRT."""
     from swath.steps.mosaic import mosaic as step
 
     rule = _choice("on_overlap", on_overlap, ("first", "last", "mean", "max", "min"))
     made = _choice("kind", kind or ("vrt" if Path(out).suffix.lower() == ".vrt" else "cog"), ("cog", "vrt"))
-    return step(inputs, out, on_overlap=rule, kind=made, overwrite=overwrite)
+    (runtime,) = _sections(overrides, RuntimeSpec)
+    with remote_access(runtime.remote):
+        return step(inputs, out, on_overlap=rule, kind=made, overwrite=overwrite)
 
 
 def mask(images: Sequence[PathLike] | PathLike, labels: Sequence[PathLike] | PathLike | None = None, *overrides: str,
@@ -200,9 +205,10 @@ def mask(images: Sequence[PathLike] | PathLike, labels: Sequence[PathLike] | Pat
     """The class raster of every image: labels burnt on its grid, by the classes of a config."""
     from swath.steps.mask import mask as step
 
-    legend, spec = _classes(config, overrides)
+    legend, spec, remote = _classes(config, overrides)
     assert legend is not None
-    return step(images, labels, out, legend=legend, labels_spec=spec, overwrite=overwrite)
+    with remote_access(remote):
+        return step(images, labels, out, legend=legend, labels_spec=spec, overwrite=overwrite)
 
 
 def summarize(images: Sequence[PathLike] | PathLike, *overrides: str, out: PathLike | None = None,
@@ -211,8 +217,9 @@ def summarize(images: Sequence[PathLike] | PathLike, *overrides: str, out: PathL
     """What rasters hold: statistics per band and per class, areas, histograms."""
     from swath.steps.summarize import summarize as step
 
-    legend, spec = _classes(config, overrides)
-    return step(images, out=out, labels=labels, legend=legend, labels_spec=spec, bins=bins)
+    legend, spec, remote = _classes(config, overrides)
+    with remote_access(remote):
+        return step(images, out=out, labels=labels, legend=legend, labels_spec=spec, bins=bins)
 
 
 def flatten(image: PathLike, *overrides: str, out: PathLike, labels: Sequence[PathLike] | PathLike | None = None,
@@ -221,9 +228,10 @@ def flatten(image: PathLike, *overrides: str, out: PathLike, labels: Sequence[Pa
     """The table of a raster's pixels, CSV or Parquet."""
     from swath.steps.flatten import flatten as step
 
-    legend, spec = _classes(config, overrides)
-    return step(image, out, labels=labels, legend=legend, labels_spec=spec, bands=bands,
-                form=_choice("form", form, ("long", "wide")), overwrite=overwrite)  # fmt: skip
+    legend, spec, remote = _classes(config, overrides)
+    with remote_access(remote):
+        return step(image, out, labels=labels, legend=legend, labels_spec=spec, bands=bands,
+                    form=_choice("form", form, ("long", "wide")), overwrite=overwrite)  # fmt: skip
 
 
 def apply(function: str, sources: Mapping[str, PathLike], *, out: PathLike, window: int = 1024, margin: int = 0,
@@ -246,7 +254,7 @@ def split(manifest: PathLike, *, out: PathLike, trn: float = 0.8, val: float = 0
 def points(*things: PathLike, out: PathLike | None = None, labels: PathLike | None = None, field: str | None = None,
            nodata: float | None = None, mask: PathLike | None = None, strategy: str = "smallest",
            number: float | None = None, counts: Mapping[int, int] | None = None, sampler: str = "periodic",
-           jitter: float = 0.0, patch: int = 16, step: int | None = None, offset: tuple[int, int] = (0, 0),
+           jitter: float = 0.0, patch: int | None = None, step: int | None = None, offset: tuple[int, int] = (0, 0),
            seed_share: float = 0.25, split: str | None = None, order: str = "interleave",
            shares: Sequence[float] = (50, 25, 25), seed: int = 0, statistics: PathLike | None = None,
            overrides: Sequence[str] = (), overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
@@ -266,7 +274,7 @@ def points(*things: PathLike, out: PathLike | None = None, labels: PathLike | No
     if is_config:
         if any(given is not None for given in (labels, field, nodata, mask)):
             raise ConfigError("points-config", "points", "a config has its own labels and nodata", "leave them out")
-        project = load_project(things[0], overrides)
+        project = load_project(things[0], [*overrides, "sample.points=null"])  # drawn from labels, not from points
         sources, events = project_sources(project), project.events
     else:
         if overrides:
@@ -286,14 +294,16 @@ def fetch(sources: Sequence[PathLike] | PathLike, *, out: PathLike | None = None
     return step(listed, out, listing=listing, include=globs, limit=limit, overwrite=overwrite)
 
 
-def _classes(config: PathLike | None, overrides: Sequence[str]) -> tuple[Legend | None, LabelsSpec | None]:
-    """The class table and label settings of a config; none without a config."""
+def _classes(config: PathLike | None, overrides: Sequence[str]) -> tuple[Legend | None, LabelsSpec | None, bool]:
+    """The class table and label settings of a config, none without one; and whether remote files may be read."""
     if config is None:
-        if overrides:
-            raise ConfigError("override", overrides[0], "overrides need a config", "name the YAML file with --config")
-        return None, None
+        others = [text for text in overrides if not text.startswith("runtime.")]
+        if others:
+            raise ConfigError("override", others[0], "overrides need a config", "name the YAML file with --config")
+        (runtime,) = _sections(overrides, RuntimeSpec)
+        return None, None, runtime.remote
     loaded = load_config(config, overrides)
-    return loaded.legend(), loaded.labels
+    return loaded.legend(), loaded.labels, loaded.runtime.remote
 
 
 def _choice(key: str, value: str, known: tuple[str, ...]) -> Any:

@@ -29,6 +29,8 @@ def _config(p: argparse.ArgumentParser) -> None:
 
 def _check_args(p: argparse.ArgumentParser) -> None:
     p.add_argument("things", nargs="+", metavar="CONFIG|FILE", help="a config, or rasters, vectors, folders, manifests")
+    p.add_argument("--faults", metavar="FILE", help="a GeoPackage for the features that something is wrong with")
+    overwrite_argument(p)
 
 
 def _sample_args(p: argparse.ArgumentParser) -> None:
@@ -192,7 +194,7 @@ def _show_json(r: dict[str, Any]) -> str:
 
 VERBS: dict[str, Verb] = {
     "check": Verb("an audit of all scenes: everything that would spoil the map", "swath check roofs.yaml", _check_args,
-                  lambda a, o: call("check")(*a.things, overrides=o), _show_check),
+                  lambda a, o: call("check")(*a.things, overrides=o, faults=a.faults, overwrite=a.overwrite), _show_check),
     "sample": Verb("a store of samples, cut, labelled, split and filtered", "swath sample roofs.yaml sample.tile=512",
                    _sample_args, lambda a, o: call("sample")(a.config, *o, overwrite=a.overwrite), _show_sample),
     "analyze": Verb("a preview of the samples: class shares, filters, thresholds, leaks", "swath analyze roofs.yaml",

@@ -98,7 +98,7 @@ def _points_args(p: argparse.ArgumentParser) -> None:
     p.add_argument("--sampler", default="periodic", choices=("periodic", "random"),
                    help="evenly spread candidates, or random ones (default: periodic)")  # fmt: skip
     p.add_argument("--jitter", type=float, default=0.0, help="randomness of periodic points, 0 to 1 (default: 0)")
-    p.add_argument("--patch", type=int, default=16, help="side of a grid's patches in pixels (default: 16)")
+    p.add_argument("--patch", type=int, help="side of patches in pixels that must lie inside the image (grid: 16 unless told)")
     p.add_argument("--step", type=int, help="pixels between grid points, side of a chessboard's squares (default: patch)")
     p.add_argument("--offset", type=int, nargs=2, default=(0, 0), metavar=("Y", "X"), help="first row and column of the grid")
     p.add_argument("--seed-share", type=float, default=0.25, help="regular share of balanced points (default: 0.25)")
@@ -216,7 +216,7 @@ def _show_points(r: dict[str, Any]) -> str:
     split = ", ".join(f"{n} {s}" for s, n in r["splits"].items())
     files = [f"{r['count']} points ({split}): {r['points']}"] if r["points"] else []
     files += [f"statistics: {r['statistics']}"] if "statistics" in r else []
-    return "\n".join(filter(None, [table(rows, ["class", *keys]), *r["notes"], counts("events", r["events"]), *files]))
+    return "\n".join(filter(None, [table(rows, ["class", *keys]) if rows else "", *r["notes"], counts("events", r["events"]), *files]))
 
 
 def _show_fetch(r: dict[str, Any]) -> str:
@@ -239,10 +239,10 @@ TOOLS: dict[str, Verb] = {
                                                     pattern=a.pattern, allow_missing=a.allow_missing,
                                                     overwrite=a.overwrite), _show_import),
     "chip": Verb("a folder of georeferenced windows of rasters", "swath chip images --size 512 --out chips", _chip_args,
-                 lambda a, o: plain("chip", o)(a.images, out=a.out, size=a.size, stride=a.stride, edge=a.edge,
+                 lambda a, o: call("chip")(a.images, *o, out=a.out, size=a.size, stride=a.stride, edge=a.edge,
                                                 pattern=a.pattern, expect=a.expect, overwrite=a.overwrite), _show_chip),
     "mosaic": Verb("one raster of many that lie side by side", "swath mosaic chips --out whole.tif", _mosaic_args,
-                   lambda a, o: plain("mosaic", o)(a.inputs, out=a.out, on_overlap=a.on_overlap, overwrite=a.overwrite),
+                   lambda a, o: call("mosaic")(a.inputs, *o, out=a.out, on_overlap=a.on_overlap, overwrite=a.overwrite),
                    _show_mosaic),
     "mask": Verb("a class raster of every image, its labels burnt on its grid",
                  "swath mask images --labels roofs.gpkg --config roofs.yaml --out masks", _mask_args,

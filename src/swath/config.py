@@ -87,6 +87,8 @@ class ClassSpec(Spec):
         """Accepts `1: roof` for `1: {name: roof}` and a single source value for a list."""
         if isinstance(value, str):
             return {"name": value}
+        if isinstance(value, dict) and "color" in value and value["color"] is None:
+            raise ValueError('its color is empty: put quotes around it, as in "#efcd08", since # begins a comment')
         if isinstance(value, dict) and "source" in value and not isinstance(value["source"], list | tuple):
             return {**value, "source": [value["source"]]}
         return value
@@ -266,21 +268,41 @@ class SampleSpec(Spec):
     class_min: dict[str, Fraction] = setting({}, "least share per class name", "no class is required")
     class_mode: Literal["all", "any"] = setting("all", "must all class floors be met, or any", "as geo-deep-learning")
     max_nodata: Fraction = setting(0.99, "largest share of pixels without data", "a sample needs some image")
+    compress: Literal["none", "lz4"] = setting(
+        "none", "how records are stored: as they are, or bit-shuffled and compressed", "read at memory speed"
+    )
+    limit: dict[Literal["trn", "val", "tst"], Count] = setting(
+        {}, "most samples per split, a random subset: `{trn: 100}`", "all that the filters keep"
+    )
     points: str | None = setting(
         None, "vector file of points that samples are cut around, relative to the config", "samples lie on a grid"
     )
     reject_nodata: Literal["any", "all"] | Fraction = setting(
         "all", "nodata pixels that refuse a patch around a point: any, all, or more than a share", "a patch needs some image"
     )
-    limit: dict[Literal["trn", "val", "tst"], Count] = setting(
-        {}, "most samples per split, a random subset: `{trn: 100}`", "all that the filters keep"
-    )
 
-    def refusal(self, area: int, missing: int) -> str | None:
+    def refusal(self, missing: int, area: int) -> str | None:
         """Why a patch of `area` pixels around a point, `missing` of them without data, is refused, or None."""
         rule = self.reject_nodata
         refused = missing > 0 if rule == "any" else missing == area if rule == "all" else missing > rule * area
         return "nodata in the patch" if refused else None
+
+
+class CoordConvSpec(CoordinatesSpec):
+    """Coordinate channels for the network (CoordConv)."""
+
+    where: Literal["input", "all"] = setting(
+        "input", "input: planes of the scene beside the bands; all: every convolution sees its own coordinates",
+        "planes of the scene keep maps exact at tile borders",
+    )  # fmt: skip
+    noise: float = setting(0.0, "standard deviation of a jitter while training (where: all)", "none", ge=0)
+
+    @model_validator(mode="after")
+    def _noise_inside(self) -> CoordConvSpec:
+        """Refuses a jitter of input planes: a scene's coordinates are what they are."""
+        if self.noise and self.where == "input":
+            raise ValueError("noise needs where: all")
+        return self
 
 
 class ModelSpec(Spec):
@@ -297,12 +319,18 @@ class ModelSpec(Spec):
     head: Literal["multiclass", "binary"] = setting(
         "multiclass", "one score per class, or one sigmoid", "any class count"
     )
+    adapter: str | None = setting(
+        None, "filters of bands beyond three in pretrained weights (smp-*): repeat, mean or copy:BAND", "smp's own rule"
+    )
+    coordconv: CoordConvSpec | None = setting(None, "coordinate channels", "none: place tells nothing")
     options: dict[str, Any] = setting({}, "further options of a user's own model", "none")
 
     def given(self) -> dict[str, Any]:
         """The options that were set, for the builder."""
-        named = ("depth", "width", "norm", "dropout", "up", "encoder", "pretrained")
-        return {k: v for k in named if (v := getattr(self, k)) is not None} | dict(self.options)
+        named = ("depth", "width", "norm", "dropout", "up", "encoder", "pretrained", "adapter")
+        inside = self.coordconv.model_dump(exclude={"where"}) if self.coordconv and self.coordconv.where == "all" else None
+        found = {k: v for k in named if (v := getattr(self, k)) is not None} | dict(self.options)
+        return found | ({"coordconv": inside} if inside else {})
 
 
 class AugmentSpec(Spec):
@@ -368,13 +396,29 @@ class TrainSpec(Spec):
         "mean_iou", "validation score that chooses the best", "the map's quality"
     )
     init_from: str | None = setting(None, "bundle whose weights it starts from", "random start")
-    sampler: Literal["uniform", "class_presence"] = setting(
-        "uniform", "how samples are drawn", "keeps class shares honest"
+    sampler: str = setting(
+        "auto",
+        "how samples are drawn: uniform, blocks, class_presence, class_set, pixel_weighted or package.module:function",
+        "uniform keeps class shares honest; blocks where rasters are read that do not fit in memory",
     )
     data: Literal["auto", "store", "rasters"] = setting(
         "auto", "where samples come from", "the store if it was made, else the rasters"
     )
+    store: str | None = setting(
+        None, "a store to train from, relative to the config, such as a converted one; no scene is opened", "the run's own"
+    )
+    cache: Literal["auto", "none", "ram", "disk"] = setting(
+        "auto", "where samples are kept once they are read", "ram where rasters fit in runtime.memory, else none"
+    )
     seed: int = setting(0, "seed of everything random", "0", ge=0)
+
+
+    @model_validator(mode="after")
+    def _one_source(self) -> TrainSpec:
+        """Refuses a named store that is not to be read."""
+        if self.store is not None and self.data == "rasters":
+            raise ValueError("train.store names a store, train.data=rasters wants none: leave one out")
+        return self
 
     @field_validator("schedule")
     @classmethod
@@ -420,6 +464,9 @@ class RuntimeSpec(Spec):
 
     device: str = setting("auto", "auto, cpu, cuda or cuda:N", "a free GPU if there is one")
     threads: Count | Literal["auto"] = setting("auto", "threads of the network", "all cores")
+    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = setting(
+        "auto", "threads that read samples ahead; 0: none is read ahead", "two; one on a machine with one core"
+    )
     memory: Size = setting(4_000_000_000, "bytes of samples kept in memory", "small data sets are read once")
     remote: bool = setting(
         False, "may s3://, https:// and http:// be read and written", "nothing leaves the machine unasked"
@@ -427,9 +474,11 @@ class RuntimeSpec(Spec):
 
 
 class Config(Spec):
-    """A whole config: scenes, classes, and one section per step."""
+    """A whole config: scenes, classes, and one section per step. With `train.store`, `swath train` needs no scenes."""
 
-    scenes: str | tuple[dict[str, Any], ...] = Field(description="manifest (CSV, JSON, GeoPackage) or a list of rows")
+    scenes: str | tuple[dict[str, Any], ...] | None = setting(
+        None, "manifest (CSV, JSON, GeoPackage) or a list of rows", "train.store names what is learnt from"
+    )
     classes: ClassesSpec
     sources: dict[str, SourceSpec] = setting({}, "sources of the model input by name, in band order", "the image alone")
     bands: BandsSpec = Field(default_factory=BandsSpec)
@@ -462,6 +511,14 @@ class Config(Spec):
             k: v for k, v in value.items() if v is not None or k not in cls.model_fields or k in ("scenes", "classes")
         }
 
+    def inputs(self) -> dict[str, SourceSpec]:
+        """The sources of the model input: `sources`, and the planes of `model.coordconv` with `where: input` last."""
+        spec = self.model.coordconv
+        if spec is None or spec.where != "input":
+            return dict(self.sources)
+        kept = {k: getattr(spec, k) for k in CoordinatesSpec.model_fields}
+        return {**self.sources, "coordconv": SourceSpec(coordinates=CoordinatesSpec(**kept))}
+
     def legend(self) -> Legend:
         """The class table as core's Legend; class 0 is background unless the config names it."""
         table = dict(self.classes.table)
@@ -490,12 +547,28 @@ def build_config(marked: Marked, overrides: Sequence[str] = ()) -> Config:
     for text in overrides:
         override(marked, text)
     config = validated(Config, marked)
+    if config.scenes is None and config.train.store is None:
+        raise ConfigError("config-missing-key", marked.where(("scenes",)), "the key 'scenes' is missing", "add it")
     try:
-        for entry in config.legend().classes:
+        legend = config.legend()
+        for entry in legend.classes:
             parse_colour(entry.color)
     except ConfigError as e:
         raise ConfigError(e.code, marked.where(("classes",)), e.message, e.fix) from e
+    for key, name in _class_names(config):
+        if name not in legend.names:
+            raise ConfigError("class-unknown", marked.where(key), f"{'.'.join(key[:2])}: no class is named '{name}'",
+                              did_you_mean(name, legend.names))  # fmt: skip
     return config
+
+
+def _class_names(config: Config) -> Iterator[tuple[Key, str]]:
+    """(key, name) of every class that a setting names."""
+    yield from ((("sample", "class_min", name), name) for name in config.sample.class_min)
+    weights = config.train.class_weights
+    if isinstance(weights, dict):
+        yield from ((("train", "class_weights", name), name) for name in weights)
+    yield from ((("vectorize", "classes"), name) for name in config.vectorize.classes or ())
 
 
 def override(marked: Marked, text: str) -> None:

@@ -17,7 +17,7 @@ from swath.disk.bundle import read_bundle
 from swath.disk.images import open_image
 from swath.disk.maps import read_map_info
 from swath.disk.pictures import coloured, overlay, publish_png, rgb, side_by_side
-from swath.disk.project import Project, load_project
+from swath.disk.project import Project, load_project, load_training
 from swath.disk.publish import publish_json
 from swath.disk.raster import RasterReader
 from swath.disk.remote import remote_access
@@ -98,13 +98,17 @@ def _check(chain: Chain, again: bool) -> dict[str, Any]:
 def _sample(chain: Chain, again: bool) -> dict[str, Any]:
     from swath.steps.sample import sample
 
+    named = chain.project.config.train.store
+    if named is not None:  # the training reads that one: another would be made for nothing
+        return {"store": str((chain.project.path.parent / named).absolute())}
     return sample(chain.project, overwrite=again)
 
 
 def _train(chain: Chain, again: bool) -> dict[str, Any]:
     from swath.steps.train import train
 
-    return train(chain.project, resume=chain.resume and not again, overwrite=again)
+    project = load_training(chain.project.path, chain.overrides)
+    return train(project, resume=chain.resume and not again, overwrite=again)
 
 
 def _evaluate(chain: Chain, again: bool) -> dict[str, Any]:
@@ -210,6 +214,8 @@ def _key(chain: Chain, name: str) -> str:
         "picture": ("predict",),
     }[name]
     made_of = project.fingerprint(*sections)
+    if name in ("sample", "train") and project.config.train.store:
+        made_of += load_training(project.path, chain.overrides).fingerprint()
     if name in ("evaluate", "predict", "vectorize", "picture"):
         best = chain.run / "best"
         made_of += read_bundle(best).identity if (best / "card.json").exists() else ""

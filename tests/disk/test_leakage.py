@@ -16,6 +16,7 @@ from pyogrio.raw import write as write_vector
 from pyproj import Transformer
 from tiny_town import UTM, corner, pixels, squares, truth, write_image
 
+import swath
 from swath.core.errors import DataError, QualityError
 from swath.core.splits import SPLITS
 from swath.core.windows import Window
@@ -185,6 +186,25 @@ def test_areas_of_interest_part_two_rows_of_one_image(site: Site) -> None:
     assert leakage(site.project("split.overlap=error"))["label_pixels"] == 0
     site.rows[1] = site.rows[1].replace(", aoi: lower.gpkg", "")
     assert leakage(site.project("split.overlap=keep"))["label_pixels"] == 60 * SIDE
+
+
+def test_check_says_what_becomes_of_shared_ground(site: Site) -> None:
+    site.scene("trn", shifted(), group="a")
+    site.scene("tst", shifted(rows=80, cols=64), group="a")
+    site.project()
+
+    def told(*overrides: str) -> dict[str, str]:
+        result = swath.check(site.folder / "c.yaml", overrides=overrides)
+        assert overrides or result["leakage"]["label_pixels"] == 0
+        return {f["code"]: f"{f['level']}: {f['message']}" for f in result["findings"]}
+
+    overlap = "warning: overlaps s0.tif (trn) by 512 pixels (128 m2), and is scored in tst: labels there are left out of the other split"
+    assert told()["split-overlap"] == overlap
+    assert told()["split-group"] == "warning: groups of the manifest stand in several splits: a"
+    assert told()["split-context"].startswith("note: 512 pixels around labels are seen")
+    assert told("split.overlap=keep")["split-overlap"].endswith("ground that was trained on is scored")
+    assert told("split.overlap=error")["split-overlap"].startswith(("error: 512 of its pixels", "warning: overlaps"))
+    assert not swath.check(site.folder / "c.yaml", overrides=["split.overlap=error"])["ok"]
 
 
 def test_groups_in_several_splits_are_named(site: Site) -> None:

@@ -114,6 +114,7 @@ def test_secrets_of_an_address_are_never_shown() -> None:
     assert str(place) == "https://...@h/a.tif?..."
     assert redacted(f"cannot open '/vsicurl/{url}': 403") == "cannot open '/vsicurl/https://...@h/a.tif?...': 403"
     assert redacted("s3://b/k and a=b?c") == "s3://b/k and a=b?c"
+    assert redacted("a.tif?sig=abc&x=1, band 1: failed? x = 3") == "a.tif?... band 1: failed? x = 3"
 
 
 @pytest.mark.usefixtures("allowed")
@@ -154,8 +155,44 @@ def test_rasters_are_read_over_http_without_a_listing(web: Web, image: Path) -> 
     assert {path for _, path, _, _ in web.log} == {"/in/a b.tif"}, "neither folders nor sidecars are asked for"
 
 
+@pytest.mark.usefixtures("allowed", "patience")
+def test_rasters_are_read_over_https_where_the_server_is_trusted(
+    secure: Web, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (secure.folder / "a.tif").write_bytes(image.read_bytes())
+    for name in ("CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(DataError) as e:
+        raster_info(location(f"{secure.url}/a.tif"))
+    assert e.value.code == "remote-tls"
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    same(location(f"{secure.url}/a.tif"), image)
+
+
+@pytest.mark.usefixtures("allowed", "patience")
+def test_a_read_that_breaks_is_tried_again_and_then_told(
+    web: Web, make_raster: Callable[..., Path], capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (1, 3000, 1000)).astype(np.uint8)
+    local = make_raster("web/a.tif", pixels, tiled=True, blockxsize=256, blockysize=256)
+    caplog.set_level("DEBUG")
+    reader = RasterReader(location(f"{web.url}/a.tif?sig=abc"))
+    web.break_after["/a.tif"] = [1000]
+    assert np.array_equal(reader.read(Window(1000, 0, 600, 1000))[0], RasterReader(local).read(Window(1000, 0, 600, 1000))[0])
+    web.status["/a.tif"] = 500
+    with pytest.raises(DataError, match="swath fetch") as e:
+        reader.read(Window(2500, 0, 500, 1000))
+    assert e.value.code == "raster-corrupt"
+    assert "abc" not in e.value.line()
+    assert "\n" not in e.value.line()
+    shown = capfd.readouterr()
+    assert "CPLE" in caplog.text
+    assert "abc" not in shown.out + shown.err + caplog.text
+
+
 @pytest.mark.usefixtures("allowed")
 def test_rasters_are_read_from_a_bucket(bucket: Bucket, image: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
     place = location(bucket.put("in/a b.tif", image))
     same(place, image)
     assert SECRET not in caplog.text
@@ -163,6 +200,42 @@ def test_rasters_are_read_from_a_bucket(bucket: Bucket, image: Path, caplog: pyt
         raster_info(location(f"{bucket.url}/in/none.tif"))
     assert e.value.code == "file-missing"
     assert e.value.where == f"{bucket.url}/in/none.tif"
+
+
+@pytest.mark.usefixtures("allowed")
+def test_public_buckets_are_read_without_credentials(
+    bucket: Bucket, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = bucket.put("a.tif", image)
+    monkeypatch.setenv("AWS_NO_SIGN_REQUEST", "YES")
+    with pytest.raises(DataError) as e:
+        raster_info(location(place))
+    assert e.value.code == "remote-denied"
+    monkeypatch.delenv("AWS_NO_SIGN_REQUEST")
+    bucket.client.put_object_acl(Bucket=bucket.name, Key="a.tif", ACL="public-read")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    same(location(place), image)
+
+
+@pytest.mark.usefixtures("allowed")
+def test_a_server_without_parts_and_a_folder_are_told(web: Web, make_raster: Callable[..., Path]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (1, 3000, 1000)).astype(np.uint8)
+    make_raster("web/a.tif", pixels, tiled=True, blockxsize=256, blockysize=256)
+    web.plain.add("/a.tif")
+    with pytest.raises(DataError, match="swath fetch"):
+        RasterReader(location(f"{web.url}/a.tif")).read(Window(2500, 0, 500, 1000))
+    for folder in (f"{web.url}/in/", web.url, "s3://bucket/in/", "s3://bucket"):
+        with pytest.raises(DataError, match="swath fetch") as e:
+            raster_info(location(folder))
+        assert e.value.code == "remote-folder"
+
+
+@pytest.mark.usefixtures("allowed")
+def test_a_size_that_head_does_not_tell_is_asked_for(web: Web, image: Path) -> None:
+    (web.folder / "a.tif").write_bytes(image.read_bytes())
+    web.unsized.add("/a.tif")
+    assert location(f"{web.url}/a.tif").stat().st_size == image.stat().st_size
 
 
 @pytest.mark.usefixtures("allowed")
@@ -310,3 +383,23 @@ def test_remote_manifests_name_files_beside_them_and_anywhere(web: Web, bucket: 
     with pytest.raises(DataError) as e:
         read_manifest(f"{web.url}/none.csv")
     assert e.value.code == "file-missing"
+
+
+@pytest.mark.usefixtures("allowed")
+def test_no_vrt_leads_to_the_net(web: Web, image: Path, tmp_path: Path) -> None:
+    (web.folder / "a.tif").write_bytes(image.read_bytes())
+    text = """<VRTDataset rasterXSize="150" rasterYSize="200"><VRTRasterBand dataType="UInt16" band="1"><SimpleSource>
+    <SourceFilename relativeToVRT="0">{}</SourceFilename><SourceBand>1</SourceBand></SimpleSource></VRTRasterBand></VRTDataset>"""
+    for n, name in enumerate((f"{web.url}/a.tif", f"/vsicurl/{web.url}/a.tif", f"/vsicurl?url={web.url}/a.tif", str(image))):
+        local = tmp_path / f"{n}.vrt"
+        local.write_text(text.format(name))
+        (web.folder / local.name).write_text(text.format(name))
+        if name != str(image):
+            with pytest.raises(DataError):
+                raster_info(local)
+        assert web.log == []
+        with pytest.raises(DataError) as e:
+            raster_info(location(f"{web.url}/{local.name}"))
+        assert e.value.code == "raster-unreadable"
+        assert {path for _, path, _, _ in web.log} == {f"/{local.name}"}
+        web.log.clear()

@@ -15,7 +15,9 @@ import swath
 from swath.core.splits import SPLITS, Split
 from swath.core.windows import Window
 from swath.disk.project import Project, load_project
-from swath.disk.samples import RasterSamples, Sample, class_counts, cut, fit_image, plan_places, scene_bands
+from swath.disk.rastersamples import RasterSamples
+from swath.disk.sample import Sample, class_counts, cut
+from swath.disk.samples import fit_image, plan_places, scene_bands
 from swath.disk.store import StoreSamples
 
 pytest_plugins = ["fixtures_run"]

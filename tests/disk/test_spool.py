@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,7 +15,7 @@ from swath.core.errors import ResourceError
 from swath.core.splits import Split
 from swath.core.windows import Window
 from swath.disk.recordspool import RecordSpool
-from swath.disk.samples import Place, Sample
+from swath.disk.sample import Place, Sample
 from swath.disk.schema import Schema
 from swath.disk.spool import Spool
 
@@ -112,25 +113,26 @@ def decide(spool: RecordSpool, until: int) -> None:
             spool.drop("class floor")
         else:
             found = sample(n)
-            spool.keep(found, np.bincount(found.labels.ravel(), minlength=3))
+            spool.keep(spool.schema.record(found), np.bincount(found.labels.ravel(), minlength=3))
 
 
-@given(done=st.integers(0, 10), journal=st.floats(0, 1), records=st.floats(0, 1))
+@given(done=st.integers(0, 10), journal=st.floats(0, 1), records=st.floats(0, 1), codec=st.sampled_from(["none", "lz4"]))
 @settings(max_examples=60)
-def test_a_torn_journal_goes_on_to_the_same_store(done: int, journal: float, records: float) -> None:
+def test_a_torn_journal_goes_on_to_the_same_store(done: int, journal: float, records: float, codec: str) -> None:
+    schema = replace(SCHEMA, codec=codec)
     with TemporaryDirectory() as name:
         folder = Path(name)
-        whole = RecordSpool(folder, SCHEMA, places(10), "key")
+        whole = RecordSpool(folder, schema, places(10), "key")
         decide(whole, 10)
         expected, bytes_expected = whole.index(), (folder / ".records.spool").read_bytes()
         whole.close(remove=True)
-        torn = RecordSpool(folder, SCHEMA, places(10), "key")
+        torn = RecordSpool(folder, schema, places(10), "key")
         decide(torn, done)
         torn.close(remove=False)
         for file, share in ((".records.journal", journal), (".records.spool", records)):
             with (folder / file).open("r+b") as f:  # publish: damage on purpose
                 f.truncate(int(share * (folder / file).stat().st_size))
-        again = RecordSpool(folder, SCHEMA, places(10), "key")
+        again = RecordSpool(folder, schema, places(10), "key")
         assert again.decided <= done
         decide(again, 10)
         assert np.array_equal(again.index(), expected)

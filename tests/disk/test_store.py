@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from swath.core.errors import DataError
 from swath.core.windows import Window
-from swath.disk.samples import Sample
+from swath.disk.sample import Sample
 from swath.disk.schema import Schema
 from swath.disk.store import StoreSamples, broken_records, read_card
 
@@ -32,8 +33,10 @@ def test_records_round_trip(dtype: str, labels: str) -> None:
     sample = Sample(
         rng.integers(0, 200, (3, 7, 7)).astype(dtype), rng.integers(0, 2, (7, 7)).astype(labels), rng.random((7, 7)) > 0.5
     )
-    packed = schema.pack(sample)
-    assert len(packed) == schema.record_bytes
+    record = schema.record(sample)
+    packed = b"".join(record.parts)
+    assert len(packed) == record.size == schema.record_bytes
+    assert zlib.crc32(packed) == record.crc
     back = schema.unpack(np.frombuffer(packed, np.uint8))
     for name in ("image", "labels", "valid"):
         assert np.array_equal(getattr(back, name), getattr(sample, name))

@@ -20,7 +20,7 @@ from swath.core.events import Events
 from swath.core.grid import Grid
 from swath.disk.crs import project
 from swath.disk.raster import raster_info
-from swath.disk.vector import Features, features_on_grid, read_features, repaired, vector_info
+from swath.disk.vector import Features, features_on_grid, geojson, read_features, repaired, vector_info
 
 MakeVector = Callable[..., Path]
 UTM, LONLAT = "EPSG:32618", "EPSG:4326"
@@ -325,3 +325,18 @@ def test_real_labels_lie_on_their_buildings(
     assert shapely.equals_exact(found.geometry, raw.geometry, 0).all()
     assert 0.05 < mask(found, grid).mean() < 0.5
     assert fingerprint(tmp_path) == before
+
+
+def test_mappings_burn_as_the_geometries_themselves() -> None:
+    """Polygons with and without holes, of several parts, and collections."""
+    rng = np.random.default_rng(0)
+    plain = [shapely.box(x, y, x + 3.3, y + 2.7) for x, y in rng.random((20, 2)) * 40]
+    holed = shapely.box(5, 5, 20, 20).difference(shapely.box(8, 8, 12, 12))
+    parts = shapely.MultiPolygon([shapely.box(30, 30, 34, 34), shapely.box(40, 40, 44, 41)])
+    mixed = shapely.GeometryCollection([shapely.box(1, 40, 4, 44), shapely.box(6, 40, 7, 44)])
+    geometry = np.array([*plain[:10], holed, *plain[10:], parts, mixed], object)
+    expected = rasterize(((g, n) for n, g in enumerate(geometry, 1)), out_shape=(50, 50), dtype="uint8")
+    found = rasterize(zip(geojson(geometry), range(1, 100), strict=False), out_shape=(50, 50), dtype="uint8")
+    assert np.array_equal(found, expected)
+    assert geojson(np.array([], object)) == []
+    assert [g["type"] for g in geojson(np.array([holed, plain[0], parts], object))] == ["Polygon", "Polygon", "MultiPolygon"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from dataclasses import replace
 from itertools import islice
@@ -13,7 +14,7 @@ from kept_samples import batches, kept
 
 from swath.core.bands import Bands
 from swath.core.errors import ConfigError
-from swath.nets.batches import Batch, Order, Scaler, as_float, class_presence, numpy_batch
+from swath.nets.batches import Batch, Scaler, as_float, numpy_batch
 
 CPU = torch.device("cpu")
 
@@ -44,36 +45,44 @@ def test_batches_read_ahead_are_those_of_their_steps() -> None:
     feed.close()
 
 
-@pytest.mark.parametrize("seed", [0, 7])
-def test_an_epoch_takes_every_sample_once(seed: int) -> None:
-    order = Order(10, seed)
-    epochs = [[order.at(p) for p in range(10 * e, 10 * e + 10)] for e in range(5)]
-    assert all(sorted(e) == list(range(10)) for e in epochs)
-    assert len({tuple(e) for e in epochs}) == 5
-    assert [order.at(p) for p in range(20, 30)] == epochs[2]
-
-
 def test_batches_run_through_the_epochs() -> None:
     made = batches(kept())
     assert made.per_epoch == 2.5
     assert Counter(i for step in range(5) for i in drawn(made.at(step))) == Counter(dict.fromkeys(range(10), 2))
 
 
-def test_class_presence_draws_classes_alike() -> None:
+def test_crops_follow_the_sampler() -> None:
     samples = kept(20, classes=1)
     samples.samples[3].labels[2, 2] = 1
     samples.samples[4].labels[:] = 255
-    presence = class_presence(samples, 255)
-    assert np.flatnonzero(presence[:, 1]).tolist() == [3]
-    assert not presence[4].any()
-    order = Order(20, 5, presence)
-    found = Counter(order.at(p) for p in range(2000))
-    assert found[3] / 2000 == pytest.approx(0.5 + 0.5 / 19, abs=0.04)
-    assert 4 not in found
-    assert [order.at(p) for p in range(50)] == [Order(20, 5, presence).at(p) for p in range(50)]
     crops = batches(samples, sampler="class_presence", crop=24)
-    rare = sum(drawn(crops.at(step)).count(3) for step in range(50))
-    assert 80 < rare < 130
+    seen = Counter(i for step in range(50) for i in drawn(crops.at(step)))
+    assert 80 < seen[3] < 130
+    assert 4 not in seen
+
+
+@pytest.mark.parametrize("sampler", ["uniform", "class_presence", "class_set", "pixel_weighted"])
+def test_nist_029_any_number_of_threads_gives_the_same_batches(sampler: str) -> None:
+    expected = [batches(kept(), sampler=sampler).at(step) for step in range(3, 15)]
+    for workers in (0, 1, 2, 5):
+        feed = batches(kept(), sampler=sampler, workers=workers).ahead(3)
+        assert all(same(next(feed), batch) for batch in expected)
+        feed.close()
+
+
+def test_buffers_are_kept() -> None:
+    feed = batches(kept(), workers=2).ahead(0)
+    places = {next(feed).image.data_ptr() for _ in range(40)}
+    feed.close()
+    assert len(places) <= 5
+
+
+def test_no_thread_outlives_its_feed() -> None:
+    feed = batches(kept(), workers=3).ahead(0)
+    next(feed)
+    assert any(t.name.startswith("swath-batches") for t in threading.enumerate())
+    feed.close()
+    assert not any(t.name.startswith("swath-batches") for t in threading.enumerate())
 
 
 def test_crops_are_parts_of_their_sample_with_a_label() -> None:
@@ -114,9 +123,10 @@ def test_no_samples_is_an_error_not_a_loop() -> None:
 
 def test_a_failing_sample_is_told_by_its_batch() -> None:
     samples = kept()
+    made = batches(samples)
     samples.samples[2] = replace(samples.samples[2], labels=None)  # type: ignore[arg-type]
     with pytest.raises(TypeError):
-        list(islice(batches(samples).ahead(0), 4))
+        list(islice(made.ahead(0), 4))
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int32", "uint32", "float32", "float64"])

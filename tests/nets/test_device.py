@@ -9,7 +9,7 @@ import torch
 from swath.core.bands import Bands
 from swath.core.errors import ConfigError, ResourceError
 from swath.nets.batches import Scaler, as_float
-from swath.nets.device import bf16_is_fast, choose_device, choose_precision, set_threads
+from swath.nets.device import bf16_is_fast, choose_device, choose_precision, reading_threads, set_threads
 from swath.nets.losses import build_loss
 from swath.nets.network import class_indices, probabilities
 from swath.nets.zoo import build_net
@@ -68,3 +68,11 @@ def test_a_step_and_its_scores_run_on_the_device(device: torch.device) -> None:
     scores = probabilities(logits.detach())
     assert torch.allclose(scores.sum(1), torch.ones(2, 16, 16, device=device), atol=1e-5)
     assert torch.equal(class_indices(logits.detach().float()).long(), logits.detach().float().argmax(1))
+
+
+def test_gdl_104_reading_threads_follow_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cores, threads in ((1, 1), (2, 2), (64, 2)):
+        monkeypatch.setattr("os.sched_getaffinity", lambda _, n=cores: set(range(n)))
+        assert reading_threads("auto") == threads
+        assert reading_threads(0) == 0
+        assert reading_threads(7) == 7

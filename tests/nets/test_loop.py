@@ -15,7 +15,7 @@ from swath.config import TrainSpec
 from swath.core.bands import Bands
 from swath.core.errors import ConfigError, DataError
 from swath.core.metrics import Confusion
-from swath.disk.samples import Sample
+from swath.disk.sample import Sample
 from swath.nets import loop
 from swath.nets.augment import AugmentOptions
 from swath.nets.batches import Scaler

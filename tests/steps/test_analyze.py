@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
+import shapely
 import yaml
-from tiny_town import corner, pixels, squares, truth, write_image
+from tiny_town import SIDE, corner, pixels, squares, truth, write_image
 
 import swath
 from swath.cli import main
 from swath.core.errors import DataError
 from swath.disk.project import load_project
-from swath.disk.samples import RasterSamples
+from swath.disk.rastersamples import RasterSamples
 from swath.steps.analyze import MOST_ROWS, render
 
 pytest_plugins = ["fixtures_run"]
@@ -44,7 +46,6 @@ def test_gdl_057_the_preview_equals_what_sample_produces(own_town: Path, setting
     assert sum(s["samples"] for s in told["scenes"]) == sum(made["samples"].values())
     for split in ("trn", "val", "tst"):
         rasters = RasterSamples(load_project(own_town, settings), split, 10**9)
-        rasters.filter()
         assert len(rasters.places) == told["samples"][split]
 
 
@@ -194,7 +195,6 @@ def test_limits_draw_the_same_subset(own_town: Path) -> None:
     def chosen(*more: str) -> set[tuple[str, str, str]]:
         project = load_project(own_town, ["sample.limit={trn: 5}", "sample.overlap=0.5", *more])
         found = RasterSamples(project, "trn", 0)
-        found.filter()
         return {(str(p.scene), str(p.read.row), str(p.read.col)) for p in found.places}
 
     first = chosen()
@@ -207,3 +207,18 @@ def test_gdl_079_more_than_there_are_is_said(own_town: Path, capsys: pytest.Capt
     made = swath.sample(own_town, "sample.limit={trn: 10, val: 9999}")
     assert made["samples"]["trn"] == 10
     assert f"note: sample.limit wants 9999 samples of val, there are {made['samples']['val']}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "settings", [(), ("sample.limit={trn: 7, tst: 4}", "sample.tile=16"), ("sample.min_annotated=0.15", "sample.reject_nodata=any")]
+)
+def test_the_preview_of_samples_around_points(own_town: Path, make_vector: Callable[..., Path], settings: tuple[str, ...]) -> None:
+    _speckle(own_town)
+    chance = np.random.default_rng(3)
+    places = [shapely.Point(corner(n) @ tuple(chance.uniform(-4, SIDE + 4, 2))) for n in (0, 1, 2) for _ in range(30)]
+    make_vector(own_town.parent / "points.gpkg", places, {"class": [1] * 90})
+    settings = ("sample.points=points.gpkg", *settings)
+    told, made = swath.analyze(own_town, *settings), swath.sample(own_town, *settings)
+    assert (told["samples"], told["dropped"], told["splits"]) == (made["samples"], made["dropped"], made["classes"])
+    assert told["dropped"]["patch outside the image"] > 0
+    assert swath.analyze(own_town, *settings)["cached"]

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import base64
+import errno
 import fcntl
 import hashlib
 import json
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +26,7 @@ from swath.disk import listing, replies
 from swath.disk.bucket import Entry
 from swath.disk.publish import card_fault
 from swath.disk.remote import Remote, remote_access
+from swath.progress import Progress
 
 pytest_plugins = ["fixtures_servers"]
 BYTES = np.random.default_rng(0).bytes(3_000_000)
@@ -111,6 +116,28 @@ def test_a_broken_copy_is_gone_on_with(web: Web, pictures: Path, tmp_path: Path,
     assert web.sent("/b.tif") == 1_000_000 + len(BYTES) - have
     assert second["bytes"] == len(BYTES) - have
     assert sorted(p.name for p in out.iterdir()) == ["a.tif", "b.tif", "fetch.json"]
+
+
+def test_a_killed_copy_is_gone_on_with(web: Web, pictures: Path, tmp_path: Path) -> None:
+    out, url = tmp_path / "out", f"{web.url}/b.tif"
+    web.hang_after["/b.tif"] = 2_000_000
+    process = subprocess.Popen([sys.executable, "-m", "swath", "fetch", url, "--out", str(out)], stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while not any(p.stat().st_size >= 1_000_000 for p in out.glob(".b.tif.*.part")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        process.kill()
+        process.wait()
+    web.hang_after.clear()
+    assert [p.name for p in out.iterdir() if not p.name.startswith(".")] == []
+    have = next(out.glob(".b.tif.*.part")).stat().st_size
+    result = swath.fetch(url, out=out)
+    assert (result["ok"], result["bytes"]) == (True, len(BYTES) - have)
+    assert (out / "b.tif").read_bytes() == BYTES
+    assert sorted(p.name for p in out.iterdir()) == ["b.tif", "fetch.json"]
 
 
 def test_a_break_within_one_call_is_tried_again(web: Web, pictures: Path, tmp_path: Path) -> None:
@@ -325,6 +352,37 @@ def test_no_secret_is_kept_or_shown(bucket: Bucket, web: Web, tmp_path: Path, ca
     assert f"http://...@{host}/a.tif?..." in kept
 
 
+def test_a_full_disk_ends_all_copies_and_keeps_the_finished_ones(
+    web: Web, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Progress, amount: float, note: str = "") -> None:
+        if amount > 4:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Progress, "advance", full)
+        with pytest.raises(ResourceError) as e:
+            swath.fetch([f"{web.url}/a.tif", f"{web.url}/b.tif"], out=tmp_path / "out")
+    assert e.value.code == "disk-full"
+    assert not (tmp_path / "out" / "b.tif").exists()
+    result = swath.fetch([f"{web.url}/a.tif", f"{web.url}/b.tif"], out=tmp_path / "out")
+    assert (result["ok"], (tmp_path / "out" / "b.tif").read_bytes() == BYTES) == (True, True)
+
+
+@pytest.mark.usefixtures("patience")
+def test_a_server_that_falls_silent_is_told_and_gone_on_with(
+    web: Web, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replies, "ATTEMPTS", 1)
+    web.hang_after["/b.tif"] = 1_500_000
+    result = swath.fetch(f"{web.url}/b.tif", out=tmp_path / "out")
+    assert [f["code"] for f in result["failed"]] == ["remote-timeout"]
+    web.hang_after.clear()
+    again = swath.fetch(f"{web.url}/b.tif", out=tmp_path / "out")
+    assert again["ok"]
+    assert again["bytes"] < len(BYTES)
+
+
 def test_two_processes_do_not_copy_the_same_file(web: Web, pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
@@ -339,8 +397,6 @@ def test_two_processes_do_not_copy_the_same_file(web: Web, pictures: Path, tmp_p
 
 
 def test_s3_without_boto3_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
     monkeypatch.setitem(sys.modules, "boto3", None)
     with pytest.raises(ResourceError, match=r"swath\[s3\]") as e:
         swath.fetch("s3://bucket/a.tif", listing=True)

@@ -17,6 +17,7 @@ import swath
 from swath.cli import main
 from swath.core.errors import ConfigError, DataError, ResourceError
 from swath.disk import bucket as bucket_module
+from swath.disk.replies import refused
 
 pytest_plugins = ["fixtures_run", "fixtures_servers"]
 ON = ("runtime.device=cpu", "runtime.threads=1")
@@ -83,6 +84,19 @@ def test_maps_and_vectors_are_sent_to_a_bucket(bundle: Path, scene: Path, bucket
         swath.vectorize(made["map"], FAR, out=f"{bucket.url}/v.gpkg")
     assert swath.info(f"{bucket.url}/v.gpkg", FAR)["kind"] == "vector"
     assert swath.info(made["map"], FAR)["kind"] == "map"
+
+
+def test_a_bucket_that_does_not_tell_takes_no_output_unasked(
+    bundle: Path, scene: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(name: str, key: str, where: str) -> None:
+        raise refused(where, 403)
+
+    monkeypatch.setattr(bucket_module, "head", denied)
+    with pytest.raises(DataError) as e:
+        swath.predict(bundle, scene, FAR, *ON, out=f"{bucket.url}/maps")
+    assert e.value.code == "remote-denied"
+    assert bucket.keys() == []
 
 
 def test_what_differs_at_the_store_is_no_output(

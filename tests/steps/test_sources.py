@@ -107,11 +107,10 @@ def test_maps_are_the_same_by_tiles_and_by_rows_and_need_no_repetition(trained: 
 
 
 def test_rasters_and_store_give_the_same_samples(town: Path, trained: Path) -> None:
-    from swath.disk.samples import RasterSamples
+    from swath.disk.rastersamples import RasterSamples
     from swath.disk.store import StoreSamples
 
     store, rasters = StoreSamples(trained / "samples.store", "trn"), RasterSamples(load_project(town), "trn", 10**9)
-    rasters.filter()
     assert len(store.places) == len(rasters.places) > 0
     for i in range(len(store.places)):
         mine, theirs = store.read(i), rasters.read(i)
@@ -215,3 +214,24 @@ def test_single_band_files_with_spaces_and_commas_make_one_image(data_dir: Path)
 def swath_window(row: int, col: int, height: int, width: int) -> swath.Window:
     """A window."""
     return swath.Window(row, col, height, width)
+
+
+@pytest.mark.parametrize(("coordconv", "bands"), [("{}", 3), ("{radius: true}", 4), ("{scale: 0.4}", 3)])
+def test_coordconv_at_the_input_adds_planes(town: Path, coordconv: str, bands: int) -> None:
+    config = town.parent / "coord.yaml"
+    config.write_text(f"scenes: scenes.csv\nclasses: {{field: class, 1: roof}}\nmodel: {{coordconv: {coordconv}}}\n")
+    project = load_project(config)
+    assert len(project.bands) == bands
+    assert project.bands.names[1:3] == ("coordconv:row", "coordconv:column")
+    raw, _ = project.reader(0).read(swath_window(0, 0, 96, 96))
+    assert raw[1].max() == pytest.approx(0.2 if "scale" in coordconv else 0.5)
+
+
+def test_coordconv_everywhere_trains_and_blends(town: Path, tmp_path: Path) -> None:
+    config = town.parent / "everywhere.yaml"
+    config.write_text(CONFIG.replace("model: {depth: 2, width: 4}", "model: {depth: 1, width: 4, coordconv: {where: all}}")
+                      .replace("steps: 30", "steps: 2"))  # fmt: skip
+    swath.train(config)
+    made = swath.predict(town.parent / "runs" / "everywhere", town.parent / "scenes.csv", out=tmp_path)
+    assert made["exact"] is False
+    assert made["radius"] is None

@@ -34,7 +34,7 @@ class Draw:
     sampler: Literal["periodic", "random"] = "periodic"
     jitter: float = 0.0
     seed: int = 0
-    patch: int = 16
+    patch: int | None = None
     step: int | None = None
     offset: tuple[int, int] = (0, 0)
     seed_share: float = 0.25
@@ -43,14 +43,19 @@ class Draw:
     shares: tuple[float, ...] = (50, 25, 25)
 
     def __post_init__(self) -> None:
-        if self.patch < 1 or self.spacing < 1 or min(self.offset) < 0 or not 0 <= self.jitter <= 1 or self.seed < 0:
+        if self.side < 1 or self.spacing < 1 or min(self.offset) < 0 or not 0 <= self.jitter <= 1 or self.seed < 0:
             raise ConfigError("points-size", "points", "patch and step are 1 or more, offsets and seed 0 or more, jitter "
                               "0..1", "correct the number")  # fmt: skip
 
     @property
+    def side(self) -> int:
+        """The side of a grid's patches."""
+        return 16 if self.patch is None else self.patch
+
+    @property
     def spacing(self) -> int:
         """Pixels from grid point to grid point, and the side of a chessboard's squares."""
-        return self.patch if self.step is None else self.step
+        return self.side if self.step is None else self.step
 
 
 def allotted(
@@ -133,6 +138,12 @@ def patch_window(row: int, col: int, side: int) -> Window:
     return Window(row - side // 2, col - side // 2, side, side)
 
 
+def patch_room(length: int, side: int) -> NDArray[np.bool_]:
+    """True (length,) for the pixels of an axis whose patch lies inside."""
+    first = np.arange(length) - side // 2
+    return (first >= 0) & (first + side <= length)
+
+
 def pixel_of(rows: NDArray[np.float64], cols: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The pixels (rows, columns) that hold points given in pixels; a corner belongs to the pixel below and to its right."""
     return np.floor(rows + _SNAP).astype(np.int64), np.floor(cols + _SNAP).astype(np.int64)
@@ -155,9 +166,9 @@ def patch_sums(plane: NDArray[Any], side: int, rows: NDArray[np.int64], cols: ND
 def balanced(histograms: NDArray[np.int64], seed_share: float = 0.25, most: int | None = None) -> NDArray[np.int64]:
     """Sorted numbers of the candidates whose classes together are close to balanced; `histograms` (n, C) are pixels.
 
-    A spatially regular share of the candidates (every k-th in their order) is the seed. Then, one by one, the candidate
-    least aligned with the histogram so far (smallest cosine; the first of equal ones) is added, as long as the cosine
-    between the histogram and a uniform one grows, and up to `most`. Candidates without a labelled pixel are left out.
+    A spatially regular share of the candidates (every k-th in their order) is the seed. Then, one by one, of those that
+    bring the histogram closer to an even one (larger cosine) the one least aligned with it (smallest cosine; the first of
+    equal ones) is added, until there is none, and up to `most`. Candidates without a labelled pixel are left out.
     """
     if not 0 < seed_share <= 1:
         raise ConfigError("points-seed", "seed-share", "lies outside of 0..1", "such as 0.25")
@@ -170,13 +181,15 @@ def balanced(histograms: NDArray[np.int64], seed_share: float = 0.25, most: int 
     free = np.ones(len(usable), bool)
     free[periodic_ranks(len(usable), min(max(1, round(seed_share * len(usable))), most or len(usable)))] = False
     have = counts[~free].sum(0)
+    sizes = counts.sum(1)
     while free.any() and (most is None or len(usable) - free.sum() < most):
-        aligned = np.where(free, counts @ have / lengths, np.inf)
-        best = int(np.argmin(aligned))
-        more = have + counts[best]
-        if more.sum() / np.linalg.norm(more) <= have.sum() / np.linalg.norm(have):
+        along = counts @ have
+        even = (have.sum() + sizes) / np.sqrt(have @ have + 2 * along + lengths**2)  # cosine to an even one, but for a factor
+        better = free & (even > (1 + 1e-12) * have.sum() / np.linalg.norm(have))
+        if not better.any():
             break
-        free[best], have = False, more
+        best = int(np.argmin(np.where(better, along / lengths, np.inf)))
+        free[best], have = False, have + counts[best]
     return usable[~free]
 
 

@@ -30,13 +30,15 @@ class BandStatistics:
         flat = raw.reshape(len(raw), -1)
         if valid is not None and not valid.all():
             flat = flat[:, valid.ravel()]
-        values = flat.astype(np.float64)
-        n = values.shape[1]
+        n = flat.shape[1]
         if n == 0:
             return cls.empty(len(raw), str(raw.dtype))
+        lowest, highest = flat.min(1).astype(np.float64), flat.max(1).astype(np.float64)
+        sample = _thin(flat, _KEEP).astype(np.float64)
+        values = flat.astype(np.float64)
         mean = values.mean(1)
-        squares = ((values - mean[:, None]) ** 2).sum(1)
-        return cls(str(raw.dtype), n, mean, squares, values.min(1), values.max(1), _thin(values, _KEEP))
+        values -= mean[:, None]
+        return cls(str(raw.dtype), n, mean, np.einsum("ij,ij->i", values, values), lowest, highest, sample)
 
     @classmethod
     def empty(cls, bands: int, dtype: str) -> BandStatistics:
@@ -107,7 +109,7 @@ class BandStatistics:
         return np.concatenate([_thin(self.sample, keep), _thin(other.sample, total - keep)], axis=1)
 
 
-def _thin(values: NDArray[np.float64], keep: int) -> NDArray[np.float64]:
+def _thin(values: NDArray[Any], keep: int) -> NDArray[Any]:
     """At most `keep` columns, evenly spaced."""
     n = values.shape[1]
     if n <= keep:

@@ -21,7 +21,6 @@ FINDINGS: dict[str, str] = {
     "file-missing": "a file does not exist",
     "inputs-none": "an input stands for no file",
     "points-refused": "sample points whose patch lies off the image or on nodata",
-    "points-no-class": "sample points without a class",
     "points-placed": "how many sample points the scenes hold",
     "labels-points": "points that stand for labels of single pixels",
     "stac-assets-absent": "assets of a STAC item that are not beside it",
@@ -121,6 +120,8 @@ FINDINGS: dict[str, str] = {
     "split-same-image": "one file in two splits",
     "split-same-content": "the same pixels in two splits",
     "split-overlap": "scenes of different splits overlap on the ground",
+    "split-group": "a group of scenes is in several splits",
+    "split-context": "pixels around labels that samples of two splits see",
     "image-twice": "one image in several rows",
 }
 

@@ -14,9 +14,10 @@ from swath.core.legend import Legend
 from swath.core.splits import SPLITS, Region, Split
 from swath.core.telltale import tells
 from swath.disk import vector
-from swath.disk.audit import Finding, from_error, merged, share
+from swath.disk.audit import Finding, from_error, merged, share, shown
 from swath.disk.audit_pairs import LabelAudit
 from swath.disk.label_pixels import label_pixels
+from swath.disk.leakage import leakage
 from swath.disk.probe import BandFacts, Probe
 from swath.disk.project import Project
 from swath.disk.scenes import Scene
@@ -58,6 +59,20 @@ def lay_out(project: Project, declared: set[str]) -> tuple[Regions, list[Finding
     why = {key: f"{value} ({because})" for key, value, because in project.reasons}
     return regions, [Finding("note", "split-carved", project.path, f"{told} are held out in {boxes} windows, by "
                              + why.get("split.by", spec.by), "give rows a split to decide it yourself")]  # fmt: skip
+
+
+def shared_pixels(project: Project) -> tuple[dict[str, Any] | None, list[Finding]]:
+    """What the splits share, where they are laid out on a grid, and what there is to say of it; else None."""
+    if "regions" not in vars(project) or project.points is not None:
+        return None, []
+    shared, found = leakage(project), []
+    if shared["groups"]:
+        found.append(Finding("warning", "split-group", project.path, f"groups of the manifest stand in several splits: {shown(shared['groups'])}",
+                             "give all rows of a group one split"))  # fmt: skip
+    if shared["context_pixels"]:
+        found.append(Finding("note", "split-context", project.path, f"{shared['context_pixels']:,} pixels around labels are seen by samples "
+                             "of two splits; no label is shared by that"))  # fmt: skip
+    return shared, found
 
 
 def count_classes(project: Project, regions: Regions, labels: LabelAudit) -> tuple[dict[str, Any], bool, list[Finding]]:

@@ -21,6 +21,7 @@ from swath.core.legend import Legend
 from swath.disk.audit import Finding, share, shown
 from swath.disk.crs import crs_name, parse_crs, same_place, transform_bounds
 from swath.disk.download import local_copy
+from swath.disk.faults import MOST_FAULTS, Fault
 from swath.disk.raster import RasterInfo
 from swath.disk.vector import Features, VectorInfo, repaired
 
@@ -46,6 +47,7 @@ class LayerAudit:
     _torn: int = 0
     _reason: str = ""
     _texts: bool = False
+    faults: list[Fault] = field(default_factory=list)
 
     def add(self, features: Features) -> None:
         """Takes features; those seen before are passed over."""
@@ -66,6 +68,19 @@ class LayerAudit:
         self._compare(geometry[~null], fids[~null], None if values is None else values[~null])
         if values is not None and self.legend is not None:
             self._match(values, fids, self.legend)
+        self._keep({"empty geometry": null, "point or line": flat, "invalid geometry": bad}, geometry, fids, features.crs)
+
+    def _keep(self, hits: dict[str, NDArray[np.bool_]], geometry: NDArray[Any], fids: NDArray[np.int64], crs: str | None) -> None:
+        """Keeps the features with faults: those of `hits`, those that are there twice, and those without a class."""
+        place = {fid: n for n, fid in enumerate(fids.tolist())}
+        found = [(fids[n], kind, "") for kind, hit in hits.items() for n in np.flatnonzero(hit)]
+        found += [(b, "there twice", f"equal to feature {a}") for a, b in self._twins if b in place]
+        found += [(f, "unknown class", value) for value, listed in self._unknown.items() for f in listed if f in place]
+        found += [(f, "no class", "") for f in self._fids.get("null", []) if f in place]
+        for fid, kind, detail in found[: MOST_FAULTS - len(self.faults)]:
+            shape = geometry[place[int(fid)]]
+            told = str(shapely.is_valid_reason(shape)) if kind == "invalid geometry" else detail
+            self.faults.append(Fault(self.path, int(fid), kind, told, shape, crs))
 
     @property
     def broken(self) -> bool:

@@ -19,6 +19,7 @@ from swath.disk.audit_labels import LayerAudit, crs_findings, placement
 from swath.disk.audit_masks import label_raster_findings, value_classes
 from swath.disk.audit_points import label_findings
 from swath.disk.crs import crs_name, on_grid
+from swath.disk.faults import Fault
 from swath.disk.labels import class_field, open_labels
 from swath.disk.points import holds_points
 from swath.disk.probe import spread_windows
@@ -61,6 +62,11 @@ class LabelAudit:
         """All findings on the labels taken so far."""
         found = [*self._found, *(f for info, layer in self._layers.values() for f in self._layer(info, layer))]
         return merged(dict.fromkeys(found), self.scenes, "scenes")
+
+    @property
+    def faults(self) -> list[Fault]:
+        """The features of all layers that something is wrong with."""
+        return [f for _, layer in self._layers.values() for f in layer.faults]
 
     def count(self, scene: Scene, image: RasterInfo, regions: Sequence[Region]) -> tuple[Counts, bool]:
         """Pixels and ground per class index and split of a sound scene, and whether they are exact. Raises DataError."""

@@ -27,13 +27,17 @@ def label_findings(
                      "hold them are labelled, all others ignored")]  # fmt: skip
     missing = int((points.indices[numbers][inside] == legend.ignore).sum())
     if missing:
-        found.append(Finding("warning", "points-no-class", path, f"points without a class: {missing:,}; left out", "fill the class field"))
+        found.append(Finding("warning", "class-null", path, f"points without a class: {missing:,}; left out", "fill the class field"))
     return found
 
 
 def place_findings(project: Project) -> list[Finding]:
     """How many samples the points of the config give, and why others give none."""
-    if project.points_path is None or not project.scenes:
+    if project.points_path is None:
+        return []
+    if not project.points_path.exists():
+        return [Finding("error", "file-missing", project.points_path, "no such file", "check sample.points")]
+    if not project.scenes:
         return []
     try:
         places, refused = project.placed

@@ -244,7 +244,14 @@ def _overlaps(members: Sequence[Member]) -> Iterator[Finding]:
         what = "labels there are left out of the other split" if cut else "ground that was trained on is scored"
         fix = "" if cut else "cut them apart, or give both rows the same split"
         more = f" and {len(pairs) - 1} more" if len(pairs) > 1 else ""
-        yield Finding("warning", "split-overlap", m.path, f"overlaps {name} by {pixels:,.0f} pixels{more}, and is scored in {split}: {what}", fix)
+        size = f"{pixels:,.0f} pixels{_ground(m, pixels)}{more}"
+        yield Finding("warning", "split-overlap", m.path, f"overlaps {name} by {size}, and is scored in {split}: {what}", fix)
+
+
+def _ground(m: Member, pixels: float) -> str:
+    """The ground of some pixels as text; empty without georeference."""
+    size = metres_per_pixel(m.probe.info.grid)
+    return "" if size is None else f" ({pixels * size[0] * size[1]:,.0f} m2)"
 
 
 def _pixels(m: Member, split: str) -> int:

@@ -19,8 +19,10 @@ from swath.core.grid import Grid
 from swath.core.legend import Legend
 from swath.core.windows import Window
 from swath.disk import geoparquet, raster, vector
+from swath.disk.download import local_copy
 from swath.disk.inputs import Inputs
 from swath.disk.labels import Labels, VectorLabels, open_labels
+from swath.disk.remote import location
 from swath.disk.scenes import Scene, expand_inputs
 from swath.disk.stack import Image
 
@@ -53,7 +55,7 @@ def label_files(labels: Sequence[str | Path] | str | Path | None) -> list[Path]:
         return []
     found = Inputs()
     for item in [labels] if isinstance(labels, str | Path) else labels:
-        found.add(Path(item))
+        found.add(location(item))
     if found.scenes or (found.rasters and len(found.rasters) + len(found.vectors) > 1):
         raise ConfigError("labels-many", "labels", "a raster cannot be joined with other labels",
                           "name one raster, or vectors; pair images and rasters in a manifest")  # fmt: skip
@@ -65,7 +67,7 @@ def label_scenes(images: Sequence[str | Path], files: Sequence[Path]) -> list[Sc
     scenes: dict[Image, Scene] = {}
     found = Inputs()
     for item in images:
-        path = Path(item)
+        path = location(item)
         if path.exists() and path.suffix.lower() in (".csv", ".tsv", ".json", ".gpkg", ".geojson"):
             found.add(path)
         else:
@@ -114,5 +116,5 @@ def count_nulls(files: Sequence[Path], layers: Sequence[str | None], events: Eve
                 shapes = vector.read_features(path).geometry
                 events.count(NULLS, int((shapely.is_missing(shapes) | shapely.is_empty(shapes)).sum()))
             elif info.geometry is not None:
-                _, bounds = read_bounds(path, layer=info.layer)
+                _, bounds = read_bounds(local_copy(path), layer=info.layer)
                 events.count(NULLS, int(np.isnan(bounds).any(0).sum()))

@@ -16,6 +16,7 @@ from swath.core.errors import ConfigError, DataError
 from swath.core.events import Events
 from swath.core.grid import Grid
 from swath.core.legend import ClassEntry, Legend, palette
+from swath.core.selection import Draw, patch_room
 from swath.core.splits import SPLITS
 from swath.core.windows import Window, grid_windows, strips
 from swath.disk import vector
@@ -65,14 +66,21 @@ class Source:
         for start, stop in strips(self.grid.height, max(rows, block, least)):
             yield Window(start, 0, stop - start, self.grid.width)
 
-    def candidates(self, window: Window, *, regions: bool) -> Classed:
-        """Class ids (h, w) of a window and which of its pixels may be drawn. Raises DataError without labels."""
+    def candidates(self, window: Window, draw: Draw) -> Classed:
+        """Class ids (h, w) of a window and which of its pixels may be drawn. Raises DataError without labels.
+
+        With `draw.patch` the patch around a pixel must lie inside the image.
+        """
         if self.classes is None:
             raise DataError("labels-none", self.name, "has no labels to draw points from", "name them, or use --strategy grid")
         ids, known = self.classes(window)
         if self.valid is not None:
             known = known & self.valid(window)
-        if regions and self.splits is not None:
+        if draw.patch is not None:
+            height, width = self.grid.shape
+            inside = patch_room(height, draw.patch)[window.row : window.row_end, None] & patch_room(width, draw.patch)[None]
+            known = known & inside
+        if draw.split == "regions" and self.splits is not None:
             known = known & (self.splits(window) >= 0)
         return ids, known
 

@@ -53,14 +53,14 @@ def counted(sources: Sequence[Source], draw: Draw, events: Events) -> list[Strip
     with Progress("count", sum(s.grid.height * s.grid.width for s in sources), "pixels") as bar:
         for n, source in enumerate(sources):
             for window in source.strips():
-                ids, known = source.candidates(window, regions=draw.split == "regions")
+                ids, known = source.candidates(window, draw)
                 counts = value_counts(ids[known])
                 found.append((n, window, counts))
                 seen |= set(counts)
                 if len(seen) > MOST_VALUES:
                     raise DataError("label-image", source.name, f"holds more than {MOST_VALUES} values: it is no class raster",
                                     "name the labels by --labels, or draw a grid: --strategy grid")  # fmt: skip
-                events.count("pixel without data, class or split", window.area - sum(counts.values()))
+                events.count("pixel that is no candidate", window.area - sum(counts.values()))
                 bar.advance(window.area)
     return found
 
@@ -76,7 +76,7 @@ def taken(
     for n, window, counts in strips:
         bounds = {i: np.searchsorted(ranks[i], [seen[i], seen[i] + c]) for i, c in counts.items()}
         if any(high > low for low, high in bounds.values()):
-            ids, known = sources[n].candidates(window, regions=draw.split == "regions")
+            ids, known = sources[n].candidates(window, draw)
             for i, (low, high) in bounds.items():
                 if high > low:
                     flat = np.flatnonzero((ids == i) & known)[ranks[i][low:high] - seen[i]]
@@ -99,8 +99,8 @@ def _row_major(parts: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]], wid
     return Pixels(flat[order] // width, flat[order] % width, 0.5, ids[order], np.ones(len(ids), bool))
 
 
-def grid_points(sources: Sequence[Source], draw: Draw) -> tuple[list[Pixels], int]:
-    """The points of the valid patches of a grid, all of them or a balanced choice, and how many such patches there are."""
+def grid_points(sources: Sequence[Source], draw: Draw) -> tuple[list[Pixels], Counter[int], list[str]]:
+    """The points of the valid patches of a grid, all of them or a balanced choice; such points per class id; notes."""
     found: list[Pixels] = []
     histograms: list[dict[int, NDArray[np.int64]]] = []
     for source in sources:
@@ -110,18 +110,22 @@ def grid_points(sources: Sequence[Source], draw: Draw) -> tuple[list[Pixels], in
         found.append(one)
         histograms.append(histogram)
     count = sum(len(f.rows) for f in found)
+    available = Counter(i for f in found for i in f.ids[f.known].tolist())
+    notes = [f"{count} grid positions hold a valid patch of {draw.side} pixels"]
     if draw.strategy == "balanced" and count:
-        table = _table(found, histograms)
+        classes, table = _table(found, histograms)
         keep = np.zeros(count, bool)
         keep[balanced(table, draw.seed_share, None if draw.number is None else int(draw.number))] = True
+        told = ", ".join(f"{i}: {n:,}" for i, n in zip(classes, table[keep].sum(0).tolist(), strict=True))
+        notes.append(f"pixels per class in the {int(keep.sum())} patches chosen: {told}")
         ends = np.cumsum([len(f.rows) for f in found])[:-1]
         found = [f.kept(k) for f, k in zip(found, np.split(keep, ends), strict=True)]
-    return found, count
+    return found, available, notes
 
 
 def _grid_of(source: Source, draw: Draw) -> tuple[Pixels, dict[int, NDArray[np.int64]]]:
     """The valid grid points of a source, and their pixels per class id where the points are to be balanced."""
-    side, grid = draw.patch, source.grid
+    side, grid = draw.side, source.grid
     firsts = grid_firsts(grid.height, side, draw.spacing, draw.offset[0])
     cols = grid_firsts(grid.width, side, draw.spacing, draw.offset[1])
     parts, pixels = [], []
@@ -158,11 +162,13 @@ def _groups(firsts: NDArray[np.int64], source: Source, side: int) -> list[NDArra
     return np.split(firsts, np.flatnonzero(np.diff(numbers)) + 1)
 
 
-def _table(found: Sequence[Pixels], histograms: Sequence[Mapping[int, NDArray[np.int64]]]) -> NDArray[np.int64]:
-    """Pixels per candidate and class, (n, C), over all sources."""
+def _table(
+    found: Sequence[Pixels], histograms: Sequence[Mapping[int, NDArray[np.int64]]]
+) -> tuple[list[int], NDArray[np.int64]]:
+    """The class ids, and the pixels per candidate and class, (n, C), over all sources."""
     every = sorted({i for h in histograms for i in h})
     if not every:
         raise DataError("labels-none", "balanced", "no valid patch holds a labelled pixel", "check labels and grid")
-    return np.concatenate([
+    return every, np.concatenate([
         np.stack([h.get(i, np.zeros(len(f.rows), np.int64)) for i in every], 1) for f, h in zip(found, histograms, strict=True)
     ])  # fmt: skip

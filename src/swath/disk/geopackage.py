@@ -81,9 +81,17 @@ def add_style(path: Path, classes: Sequence[ClassEntry], description: str) -> No
 
 
 def forget_clock(path: Path) -> None:
-    """Pins the times of change in a GeoPackage, so that equal content gives equal files."""
+    """Pins the times of change in a GeoPackage, so that equal content gives equal files.
+
+    Also SQLite's counter of changes, at bytes 24 and 92 of its header: GDAL writes the time once more where a clock tick
+    lies between creating and closing.
+    """
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("UPDATE gpkg_contents SET last_change = ?", (NO_CLOCK,))
+    with path.open("r+b") as f:  # publish: a temporary of the caller
+        for place in (24, 92):
+            f.seek(place)
+            f.write((1).to_bytes(4, "big"))
 
 
 def check_polygons(path: Path, written: Written, target: Path) -> None:

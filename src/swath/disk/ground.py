@@ -19,7 +19,8 @@ from swath.core.splits import Region
 from swath.core.windows import Window
 from swath.disk import vector
 from swath.disk.crs import project as reproject
-from swath.disk.stamp import file_stamp
+from swath.disk.stack import Image
+from swath.disk.stamp import image_stamp
 
 if TYPE_CHECKING:
     from swath.disk.project import Project
@@ -41,15 +42,21 @@ class Ground:
 
     def __init__(self, project: Project) -> None:
         self.grids: tuple[Grid, ...] = tuple(i.grid for i in project.infos)
+        self.sources: tuple[Image, ...] = tuple(s.image for s in project.scenes)
+        self.forms = tuple((i.grid.shape, i.count, i.dtype) for i in project.infos)
         self.images: tuple[Path, ...] = tuple(s.image.resolve() for s in project.scenes)
         self.areas: tuple[Path | None, ...] = tuple(s.aoi for s in project.scenes)
         self._areas: dict[int, Any] = {}
 
     @cached_property
     def stamps(self) -> tuple[str, ...]:
-        """A short hash of the content of every image."""
-        known = {image: file_stamp(image) for image in dict.fromkeys(self.images)}
-        return tuple(known[image] for image in self.images)
+        """What images of the same content have in common: a hash where another image has the same size and type."""
+        images: dict[Any, set[Image]] = {}
+        for form, image in zip(self.forms, self.sources, strict=True):
+            images.setdefault(form, set()).add(image)
+        several = {image for alike in images.values() if len(alike) > 1 for image in alike}
+        known = {image: image_stamp(image) if image in several else str(image) for image in dict.fromkeys(self.sources)}
+        return tuple(known[image] for image in self.sources)
 
     def meetings(self, regions: Sequence[Sequence[Region]]) -> list[Meeting]:
         """The pairs of scenes with different splits that show the same place: one file, equal files, or common ground."""

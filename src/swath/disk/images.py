@@ -21,6 +21,7 @@ from swath.disk import raster, vector
 from swath.disk.crs import crs_name, on_grid
 from swath.disk.planes import ConstantPlane, PositionPlanes, ShapePlanes
 from swath.disk.raster import RasterInfo, RasterReader, raster_info
+from swath.disk.remote import redacted
 from swath.disk.stack import Files, Image, Part, Plugin, Position, Shapes, Stack, band_names
 
 Planes = tuple[list[NDArray[Any]], NDArray[np.bool_]]
@@ -288,7 +289,7 @@ class WarpedReader:
             pixels = handle.read(list(self.indexes), window=box, out_dtype=self.info.dtype)
             covered = handle.read(self.info.alpha or handle.count, window=box) > 0
         except (raster.RasterioError, raster.CPLE_BaseError) as e:
-            cause = str(e.__cause__ or e).strip()
+            cause = redacted(str(e.__cause__ or e).strip(), self.path)
             raise DataError("raster-corrupt", self.path, f"cannot be read ({cause})", "replace the file") from e
         return pixels, covered & valid_pixels(pixels, self.rule, self.nodata)
 

@@ -26,6 +26,7 @@ from swath.disk import raster, vector
 from swath.disk.crs import crs_name, on_grid
 from swath.disk.point_labels import PointLabels
 from swath.disk.points import holds_points
+from swath.disk.remote import redacted
 from swath.disk.scenes import Scene
 
 
@@ -87,7 +88,7 @@ class VectorLabels:
         hits = np.sort(self.tree.query(shapely.box(*place.bounds)))
         burnt = np.full(inside.shape, legend.fill, legend.index_dtype)
         if len(hits):
-            shapes = zip(self.geometry[hits], self.indices[hits].tolist(), strict=True)
+            shapes = zip(vector.geojson(self.geometry[hits]), self.indices[hits].tolist(), strict=True)
             rasterize(shapes, out=burnt, transform=place.transform, all_touched=self.all_touched)
         if self.extent is not None:
             burnt = _only(burnt, self.extent, inside, legend.ignore)
@@ -160,7 +161,7 @@ class RasterLabels:
                 covered = handle.read(self.info.alpha or handle.count, window=box) > 0
             return values, covered
         except raster.RasterioError as e:
-            cause = str(e.__cause__ or e)
+            cause = redacted(str(e.__cause__ or e), self.path)
             raise DataError("raster-corrupt", self.path, f"cannot be read ({cause})", "replace the file") from e
 
     def _handle(self) -> Any:
@@ -278,8 +279,8 @@ def _burn_order(
 
         return np.array(sorted(range(len(features)), key=above), np.int64)
     ids = np.array([*legend.ids], np.int64)
-    keys = [ids[i] if i < len(legend) else -1 for i in indices]
-    return np.argsort(np.array(keys, np.int64), kind="stable")
+    keys = np.where(indices < len(legend), ids[np.minimum(indices, len(legend) - 1)], -1)
+    return np.argsort(keys, kind="stable")
 
 
 def _only(burnt: NDArray[Any], extent: Window, window: Window, ignore: int) -> NDArray[Any]:

@@ -124,11 +124,9 @@ def _of_manifest(place: Path) -> tuple[list[Item], list[DataError]]:
 def _of_scene(scene: Scene, root: Path) -> Iterator[Item]:
     """The files of a scene; the assets of a STAC item beside the item, where they are looked for."""
     origin = scene.image.origin if isinstance(scene.image, Stack) else None
-    assets = image_files(scene.image) if origin is not None else ()
-    if origin is not None:
-        yield Item(origin, _below(origin, root))
+    beside = set(image_files(scene.image)) if origin is not None else set()
     for path in scene.files:
-        name = PurePosixPath(_below(origin if path in assets and origin is not None else path, root))
+        name = PurePosixPath(_below(origin if origin is not None and path in beside else path, root))
         yield Item(path, str(name.with_name(_safe(path.name))))
 
 

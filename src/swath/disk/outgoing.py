@@ -30,6 +30,11 @@ def workplace(out: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def is_taken(target: Path) -> bool:
+    """True where a file of that name is there already. Raises DataError where the server does not tell."""
+    return target.head is not None if isinstance(target, Remote) else target.exists()
+
+
 def send(made: Path, target: Path) -> None:
     """The finished local file under its final name: there already, or sent to its remote place in one piece.
 

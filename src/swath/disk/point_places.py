@@ -13,11 +13,16 @@ from swath.core.errors import DataError
 from swath.core.selection import patch_window
 from swath.core.splits import SPLITS, Region, Split
 from swath.core.windows import Window
+from swath.disk.crs import on_grid
+from swath.disk.crs import project as project_points
 from swath.disk.points import Points
 from swath.disk.project import Project
-from swath.disk.samples import Mark, Place
+from swath.disk.raster import raster_info
+from swath.disk.sample import Mark, Place
+from swath.disk.stack import Files, Stack
 
 OUTSIDE, NO_CLASS, BETWEEN, NO_GEOMETRY = "patch outside the image", "no class value", "between the splits", "no geometry"
+_SLACK = 0.01  # pixels by which a source may be short: the arithmetic of its coordinate system
 Pixels = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 
@@ -90,12 +95,33 @@ def _sparse(project: Project, scene: int) -> bool:
 
 
 def _inside(project: Project, points: Points, scene: int) -> Pixels:
-    """(numbers, rows, columns) of the points whose patch lies inside a scene."""
+    """(numbers, rows, columns) of the points whose patch lies inside a scene, in every one of its sources."""
     grid, side = project.infos[scene].grid, project.tile
     numbers, rows, cols = points.on_grid(grid, project.scenes[scene].name)
     top, left = rows - side // 2, cols - side // 2
     fits = (top >= 0) & (left >= 0) & (top + side <= grid.height) & (left + side <= grid.width)
+    for outline in _outlines(project, scene):
+        fits[fits] = shapely.covers(outline, shapely.box(left[fits], top[fits], left[fits] + side, top[fits] + side))
     return numbers[fits], rows[fits], cols[fits]
+
+
+def _outlines(project: Project, scene: int) -> list[shapely.Geometry]:
+    """The ground of the files of a scene's other sources, as polygons in the pixels of its grid."""
+    image, grid = project.scenes[scene].image, project.infos[scene].grid
+    if not isinstance(image, Stack):
+        return []
+    found = []
+    for file in dict.fromkeys(f for part in image.parts if isinstance(part, Files) for f in part.files):
+        own = raster_info(file).grid
+        if own.crs is None or grid.crs is None or on_grid(own, grid):
+            continue
+        steps = np.linspace(0, 1, 9)[:-1]  # edges may bend in another system
+        edge = np.array([*((0, s) for s in steps), *((s, 1) for s in steps), *((1, 1 - s) for s in steps), *((1 - s, 0) for s in steps)])
+        there = np.array([own.transform @ (x * own.width, y * own.height) for y, x in edge])
+        back = ~grid.transform
+        ring = shapely.Polygon([back @ (x, y) for x, y in project_points(there, own.crs, grid.crs).tolist()])
+        found.append(ring.buffer(_SLACK, join_style="mitre"))
+    return found
 
 
 def _split(points: Points, number: int, regions: Sequence[Region], row: int, col: int) -> Split | None:
@@ -113,11 +139,27 @@ def _counted_once(places: list[Place]) -> list[Place]:
         if mine[0].point is None or mine[0].point.sparse:
             out += mine
             continue
-        shapes = shapely.box(*np.array([(p.read.col, p.read.row, p.read.col_end, p.read.row_end) for p in mine]).T)
-        later, earlier = shapely.STRtree(shapes).query(shapes)
-        taken: dict[int, list[Window]] = {}
-        for a, b in sorted(zip(later.tolist(), earlier.tolist(), strict=True)):
-            if b < a and (mine[a].read & mine[b].read).area:
-                taken.setdefault(a, []).append(mine[b].read)
-        out += [p.after(taken.get(k, ())) for k, p in enumerate(mine)]
+        first = np.array([(p.read.row, p.read.col) for p in mine])
+        side = mine[0].read.height
+        tree = shapely.STRtree(shapely.points(first))
+        for k, place in enumerate(mine):
+            row, col = first[k].tolist()
+            near = tree.query(shapely.box(row - side + 1, col - side + 1, row + side - 1, col + side - 1))
+            out.append(place.after([mine[i].read for i in _widest(first - first[k], np.sort(near[near < k]))]))
     return out
+
+
+def _widest(offsets: NDArray[np.int64], near: NDArray[np.int64]) -> list[int]:
+    """Of squares at `offsets` (n, 2) from another of their size, those of `near` that together cover as much of it as all.
+
+    Each covers a rectangle in one of its corners; one that is no wider and no taller than another of its corner adds nothing.
+    """
+    kept = []
+    for down in (True, False):
+        for right in (True, False):
+            mine = near[((offsets[near, 0] >= 0) == down) & ((offsets[near, 1] >= 0) == right)]
+            rows, cols = np.abs(offsets[mine]).T
+            order = np.lexsort((cols, rows))
+            least = np.minimum.accumulate(np.append(np.iinfo(np.int64).max, cols[order]))
+            kept += mine[order[cols[order] < least[:-1]]].tolist()
+    return kept

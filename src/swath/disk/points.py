@@ -141,13 +141,11 @@ def _layer(path: Path, layer: str, field: str | None, legend: Legend, *, ours: b
 
 def _positions(geometry: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], int]:
     """(x, y, feature row, number of empty geometries) of one point per geometry, several for multi-points."""
-    multi = shapely.get_type_id(geometry) == shapely.GeometryType.MULTIPOINT
-    row = np.arange(len(geometry))
-    if multi.any():
-        geometry, row = shapely.get_parts(geometry, return_index=True)
     usable = ~(shapely.is_missing(geometry) | shapely.is_empty(geometry))
     empty = int((~usable).sum())
-    geometry, row = geometry[usable], row[usable]
+    row, geometry = np.flatnonzero(usable), geometry[usable]
+    if (shapely.get_type_id(geometry) == shapely.GeometryType.MULTIPOINT).any():
+        geometry, row = _parts(geometry, row)
     extended = shapely.get_dimensions(geometry) > 0
     shapes = geometry[extended]
     centres = shapely.centroid(shapes)
@@ -156,6 +154,15 @@ def _positions(geometry: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.
     geometry = geometry.copy()
     geometry[extended] = centres
     return shapely.get_x(geometry), shapely.get_y(geometry), row.astype(np.int64), empty
+
+
+def _parts(geometry: NDArray[Any], row: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """The geometries with multi-points taken apart, and their rows."""
+    multi = shapely.get_type_id(geometry) == shapely.GeometryType.MULTIPOINT
+    parts, of = shapely.get_parts(geometry[multi], return_index=True)
+    joined, rows = np.concatenate([geometry[~multi], parts]), np.concatenate([row[~multi], row[multi][of]])
+    order = np.argsort(rows, kind="stable")
+    return joined[order], rows[order]
 
 
 def _indices(values: NDArray[Any], legend: Legend, path: Path, *, ours: bool) -> NDArray[np.int64]:

@@ -6,10 +6,11 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,16 +22,20 @@ from swath.core.filters import Filter
 from swath.core.legend import Legend
 from swath.core.splits import Region, Split
 from swath.core.statistics import BandStatistics
-from swath.core.windows import grid_windows
-from swath.disk.images import Reader, image_info, open_image, plain_bands
-from swath.disk.labels import Labels, open_labels
+from swath.core.windows import Window, grid_windows
 from swath.disk.points import Points, read_points
-from swath.disk.raster import RasterInfo
+from swath.disk.readahead import read_ahead
 from swath.disk.remote import is_remote, remote_access
 from swath.disk.scenes import Scene, config_scenes
 from swath.disk.sources import with_sources
 from swath.disk.stack import Stack
 from swath.disk.stamp import file_stamp, image_stamp
+from swath.disk.store import fitting_card
+
+if TYPE_CHECKING:  # GDAL is loaded where a scene is opened: training from a store does without
+    from swath.disk.images import Reader
+    from swath.disk.labels import Labels
+    from swath.disk.raster import RasterInfo
 
 Reason = tuple[str, Any, str]
 SAMPLE_SECTIONS = (
@@ -41,12 +46,16 @@ SAMPLE_SECTIONS = (
     "sample",
     "classes",
 )  # of the config: what decides the samples
-_FIT_PIXELS = 40_000_000  # pixels per band that the scaling is fitted on; beyond it, evenly spread blocks are read
+SCENE_SECTIONS = ("sources", "bands", "labels", "split", "sample")  # without a meaning where a store is named
+_FIT_PIXELS = 8_000_000  # pixels per band that the scaling is fitted on; beyond it, evenly spread blocks are read
 
 
 @dataclass
 class Project:
-    """A config with its legend, scenes and the decisions taken from the data; the root of every step on a config."""
+    """A config with its legend, scenes and the decisions taken from the data; the root of every step on a config.
+
+    `card` is that of the store that `train.store` names; then no scene is opened.
+    """
 
     path: Path
     config: Config
@@ -54,6 +63,7 @@ class Project:
     scenes: tuple[Scene, ...]
     reasons: list[Reason] = field(default_factory=list)
     events: Events = field(default_factory=Events)
+    card: dict[str, Any] | None = field(default=None, repr=False)
     _opened: set[int] = field(default_factory=set, repr=False)
 
     @property
@@ -70,6 +80,8 @@ class Project:
     @cached_property
     def infos(self) -> tuple[RasterInfo, ...]:
         """The header of every scene's image."""
+        from swath.disk.images import image_info
+
         return tuple(image_info(s.image) for s in self.scenes)
 
     @cached_property
@@ -83,10 +95,14 @@ class Project:
 
     def reader(self, scene: int) -> Reader:
         """The reader of a scene's selected bands."""
+        from swath.disk.images import open_image
+
         return open_image(self.scenes[scene].image, self.bands)
 
     def labels(self, scene: int) -> Labels:
         """The labels of a scene on its grid; what happens to them is counted at the first opening only."""
+        from swath.disk.labels import open_labels
+
         events = Events() if scene in self._opened else self.events
         self._opened.add(scene)
         mine, grid = self.scenes[scene], self.infos[scene].grid
@@ -116,6 +132,8 @@ class Project:
     @cached_property
     def tile(self) -> int:
         """The side of samples in pixels."""
+        if self.card is not None:
+            return int(self.card["schema"]["side"])
         if self.config.sample.tile != "auto":
             return self.config.sample.tile
         if self.points_path is not None:
@@ -172,15 +190,23 @@ class Project:
 
     def settle(self) -> list[Reason]:
         """Every setting that the config left out, with its value and reason; decisions from the data first."""
-        _ = self.tile, self.crop, self.regions, self.bands
+        if self.card is not None:
+            _ = self.crop
+            unused: tuple[str, ...] = SCENE_SECTIONS
+        else:
+            _ = self.tile, self.crop, self.regions, self.bands
+            unused = ()
         decided = {key for key, _, _ in self.reasons}
-        return self.reasons + [r for r in omitted(self.config) if r[0] not in decided]
+        rest = [r for r in omitted(self.config) if r[0] not in decided and r[0].split(".")[0] not in unused]
+        return self.reasons + rest
 
     def _decided(self, key: str, value: Any, because: str) -> None:
         self.reasons.append((key, value, because))
 
     def fingerprint(self, *sections: str) -> str:
         """A hash of config sections and of the inputs (their content and their names relative to the config)."""
+        if self.card is not None:
+            return str(self.card["fingerprint"])
         dumped = self.config.model_dump(mode="json")
         files = [p for s in self.scenes for p in s.files]
         files += [] if self.points_path is None else [self.points_path]
@@ -197,11 +223,33 @@ def load_project(path: str | Path, overrides: Sequence[str] = ()) -> Project:
     """The project of a config file. Raises ConfigError or DataError; nothing but headers is read yet."""
     path = Path(path)
     config = load_config(path, overrides)
+    if config.scenes is None:
+        raise ConfigError("config-missing-key", path, "the key 'scenes' is missing; `train.store` is enough for `swath train` "
+                          "alone", "add it: a manifest, or rows with image and labels")  # fmt: skip
+    points = points_path(config, path.absolute())
+    if points is not None and not points.exists():
+        raise DataError("file-missing", points, "no such file", "check sample.points: its path is relative to the config")
     with remote_access(config.runtime.remote):
-        scenes = with_points(config_scenes(config.scenes, path), points_path(config, path.absolute()))
-        if config.sources:
-            scenes = tuple(with_sources(s, config.sources, (path.parent,)) for s in scenes)
+        scenes = with_points(config_scenes(config.scenes, path), points)
+        if config.inputs():
+            scenes = tuple(with_sources(s, config.inputs(), (path.parent,)) for s in scenes)
     return Project(path.absolute(), config, config.legend(), scenes)
+
+
+def load_training(path: str | Path, overrides: Sequence[str] = ()) -> Project:
+    """The project that is trained: as `load_project`, but with `train.store` the scenes are neither read nor needed.
+
+    Raises ConfigError or DataError, such as for a store that does not fit the config.
+    """
+    path = Path(path)
+    config = load_config(path, overrides)
+    if config.train.store is None:
+        return load_project(path, overrides)
+    legend, spec = config.legend(), config.sample
+    card = fitting_card(
+        path.parent / config.train.store, legend, config.bands.select, None if spec.tile == "auto" else spec.tile
+    )
+    return Project(path.absolute(), config, legend, (), card=card)
 
 
 def points_path(config: Config, path: Path) -> Path | None:
@@ -226,6 +274,8 @@ def select_bands(config: Config, info: RasterInfo, scene: Scene) -> Bands:
     spec = config.bands
     scope: Scope = "dataset" if spec.scope == "auto" else spec.scope
     n = len(indexes)
+    from swath.disk.images import plain_bands
+
     plain = plain_bands(scene.image, indexes)
     return Bands(indexes, names, (1.0,) * n, (0.0,) * n, spec.method, scope, spec.nodata, spec.nodata_value, plain)
 
@@ -246,7 +296,7 @@ def _band(band: int | str, info: RasterInfo, scene: Scene) -> int:
 def fit_bands(project: Project) -> tuple[Bands, BandStatistics]:
     """The bands with their scaling fitted on the training pixels, and the statistics behind it.
 
-    Only pixels of training scenes outside the held-out blocks are read; beyond 40 million per band, evenly spread
+    Only pixels of training scenes outside the held-out blocks are read; beyond 8 million per band, evenly spread
     blocks of 512. Raises DataError where no valid pixel was found.
     """
     total = BandStatistics.empty(len(project.bands), project.infos[project._first].dtype)
@@ -269,11 +319,16 @@ def _scene_statistics(project: Project, scene: int, skip: int) -> BandStatistics
     reader, region = project.reader(scene), project.region(scene, "trn")
     shape = reader.grid.shape
     found = BandStatistics.empty(len(reader.indexes), reader.info.dtype)
-    for window in grid_windows(*shape, 512, 512, "keep")[::skip]:
+
+    def of(window: Window) -> BandStatistics:
         raw, valid = reader.read(window)
         assert region is not None
         valid &= Region("trn", region.inside, region.outside).mask(window)
-        found = found + BandStatistics.of(raw, valid)
+        return BandStatistics.of(raw, valid)
+
+    with closing(read_ahead(of, grid_windows(*shape, 512, 512, "keep")[::skip])) as parts:
+        for part in parts:
+            found = found + part
     return found
 
 

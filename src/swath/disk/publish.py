@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from swath.core.errors import DataError, ResourceError
+from swath.core.errors import ConfigError, DataError, ResourceError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NEARLY_FULL = 1_000_000  # bytes; GDAL's errors carry no errno, so the free space must tell
@@ -43,7 +43,7 @@ def publish(
 
     Raises ResourceError where the disk is full, the quota met or the directory not writable.
     """
-    path = Path(path)
+    path = _local(path)
     with resources_explained(path, expected_bytes):
         path.parent.mkdir(parents=True, exist_ok=True)
         require_space(path, expected_bytes)
@@ -135,12 +135,21 @@ def sweep(directory: str | Path) -> int:
 
 def make_directory(path: str | Path) -> Path:
     """The directory, there. Raises ResourceError where a file stands in its place, or it cannot be made."""
-    path = Path(path)
+    path = _local(path)
     blocking = next((p for p in (path, *path.parents) if p.exists() and not p.is_dir()), None)
     if blocking is not None:
         raise ResourceError("out-file", blocking, "is a file, no directory", "name another output directory")
     with resources_explained(path, 0):
         path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _local(path: str | Path) -> Path:
+    """The path. Raises ConfigError for one made of the text of a URL: a folder named `s3:` helps nobody."""
+    path = Path(path)
+    if any(part in ("s3:", "https:", "http:", "file:") for part in path.parts):
+        raise ConfigError("out-remote", path.name, "this output must be a local path", "only `predict` and `vectorize` "
+                          "write to s3://, and `file://` is left out of paths")  # fmt: skip
     return path
 
 

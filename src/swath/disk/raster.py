@@ -135,6 +135,8 @@ class RasterReader:
     def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Raw pixels (C, h, w) in the file's type and `valid` (h, w); beyond the edge pixels are 0 and invalid."""
         inside = window.clip(*self.grid.shape)
+        if inside == window and inside.area:
+            return self._read_inside(inside)
         dtype = self.info.dtype
         raw = np.zeros((len(self.indexes), *window.shape), dtype)
         valid = np.zeros(window.shape, bool)
@@ -157,10 +159,10 @@ class RasterReader:
             elif self.info.masked and self.rule != "none":
                 valid &= source.read_masks(1, window=box) > 0
         except (RasterioError, CPLE_BaseError) as e:
-            cause = redacted(str(e.__cause__ or e).strip())
+            cause = redacted(str(e.__cause__ or e).strip(), self.path)
             where = f"{self.path} rows {window.row}-{window.row_end}, columns {window.col}-{window.col_end}"
             raise DataError(
-                "raster-corrupt", where, f"cannot be read ({cause})", "replace the file with a whole copy"
+                "raster-corrupt", where, f"cannot be read ({cause})", _whole_copy(self.path)
             ) from e
         return pixels, valid
 
@@ -168,6 +170,11 @@ class RasterReader:
         if not hasattr(self._handles, "source"):
             self._handles.source = open_dataset(self.path)
         return self._handles.source
+
+
+def _whole_copy(path: Path) -> str:
+    """What to do about pixels that cannot be read."""
+    return "try again, or copy it first: swath fetch" if isinstance(path, Remote) else "replace the file with a whole copy"
 
 
 def open_dataset(path: Path) -> Any:
@@ -191,8 +198,10 @@ def open_dataset(path: Path) -> Any:
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:
-    return DataError("raster-unreadable", path, f"cannot be opened as a raster ({_short(error, path)})",
-                     "is it a GeoTIFF, JPEG 2000, PNG, JPEG or another plain raster?")  # fmt: skip
+    ask = "is it a GeoTIFF, JPEG 2000, PNG, JPEG or another plain raster?"
+    if isinstance(path, Remote):
+        ask += " If so, copy it first: swath fetch"
+    return DataError("raster-unreadable", path, f"cannot be opened as a raster ({_short(error, path)})", ask)
 
 
 @ensure_env
@@ -266,5 +275,5 @@ def _info(path: Path, source: Any) -> RasterInfo:
 
 
 def _short(error: Exception, path: Path) -> str:
-    text = redacted(" ".join(str(error).split())).replace(str(path), path.name).partition("<VRTDataset")[0]
+    text = redacted(" ".join(str(error).split()), path).replace(str(path), path.name).partition("<VRTDataset")[0]
     return text[:160]

@@ -24,8 +24,8 @@ from swath.core.errors import ResourceError
 from swath.core.splits import SPLITS
 from swath.core.windows import Window
 from swath.disk.publish import resources_explained
-from swath.disk.samples import Place, Sample
-from swath.disk.schema import Schema
+from swath.disk.sample import Place
+from swath.disk.schema import Record, Schema
 
 
 class RecordSpool:
@@ -45,19 +45,20 @@ class RecordSpool:
             raise ResourceError(
                 "locked", directory, "another process is making this store", "wait for it, or stop it"
             ) from e
-        self.records = self.records_path.open("a+b")  # publish: the same
+        self.records = self.records_path.open("a+b", buffering=0)  # publish: the same
         self.rows: list[tuple[Any, ...]] = []
         self.dropped: Counter[str] = Counter()
         self.decided = 0
+        self.bytes = 0
         self._restore(json.dumps({"key": key}).encode() + b"\n")
 
-    def keep(self, sample: Sample, counts: NDArray[np.int64]) -> None:
+    def keep(self, record: Record, counts: NDArray[np.int64]) -> None:
         """Stores the sample of the next place."""
-        packed = self.schema.pack(sample)
-        with resources_explained(self.records_path, len(packed)):
-            self.records.write(packed)
-            self.records.flush()
-        self._note({"counts": counts.tolist(), "crc": zlib.crc32(packed)})
+        with resources_explained(self.records_path, record.size):
+            for part in record.parts:
+                while part:
+                    part = part[self.records.write(part) :]
+        self._note({"counts": counts.tolist(), "crc": record.crc, "bytes": record.size})
 
     def drop(self, reason: str) -> None:
         """Leaves the next place out."""
@@ -94,7 +95,9 @@ class RecordSpool:
         else:
             split = SPLITS.index(place.split)
             row = (place.scene, split, _box(place.read), _box(place.core), entry["counts"], entry["crc"])
-            self.rows.append((*row, *self._point(place)))
+            packed = () if self.schema.codec == "none" else (self.bytes, entry["bytes"])
+            self.rows.append((*row, *self._point(place), *packed))
+            self.bytes += entry["bytes"]
         self.decided += 1
 
     def _point(self, place: Place) -> tuple[int, ...]:
@@ -121,9 +124,8 @@ class RecordSpool:
         if good == 0:
             self.journal.write(head)
             self.journal.flush()
-        size = len(self.rows) * self.schema.record_bytes
-        self.records.truncate(size)
-        self.records.seek(size)
+        self.records.truncate(self.bytes)
+        self.records.seek(self.bytes)
 
     def _entry(self, line: bytes) -> dict[str, Any] | None:
         """A journal line whose record, if it has one, is whole; else None."""
@@ -135,8 +137,10 @@ class RecordSpool:
             return None
         if "drop" in entry:
             return entry
-        size = self.schema.record_bytes
-        self.records.seek(len(self.rows) * size)
+        size = entry.get("bytes")
+        if not isinstance(size, int):
+            return None
+        self.records.seek(self.bytes)
         data = self.records.read(size)
         return entry if len(data) == size and zlib.crc32(data) == entry.get("crc") else None
 

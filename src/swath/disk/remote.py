@@ -25,6 +25,7 @@ from swath.disk.replies import MAX_TEXT, Head, Reply, too_large
 SCHEMES = ("s3", "https", "http")
 _URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 _IN_TEXT = re.compile(r"\b(s3|https?)://[^\s'\"<>|,;)]+", re.IGNORECASE)
+_QUERY = re.compile(r"(?<=\S)\?[^\s'\"<>|?]*=[^\s'\"<>|)]*")  # of a name without its address, as GDAL tells it
 _allowed: ContextVar[bool] = ContextVar("remote places may be named", default=False)
 
 
@@ -77,9 +78,16 @@ def is_remote(text: object) -> bool:
     return isinstance(text, Remote) or (found is not None and found[1].lower() in SCHEMES)
 
 
-def redacted(text: str) -> str:
-    """The text with every URL in it shown without user, password and query, where signatures are."""
-    return _IN_TEXT.sub(lambda found: _shown(found[0]), text)
+def redacted(text: str, place: object = None) -> str:
+    """The text with every URL in it shown without user, password and query, where signatures are.
+
+    `place`: what the text is about; what is secret in its address is hidden wherever it stands.
+    """
+    if isinstance(place, Remote) and place.scheme != "s3":
+        parts = urlsplit(place.url)
+        for secret in (parts.query, parts.netloc.rpartition("@")[0]):
+            text = text.replace(secret, "...") if secret else text
+    return _QUERY.sub("?...", _IN_TEXT.sub(lambda found: _shown(found[0]), text))
 
 
 def _shown(url: str) -> str:
@@ -136,6 +144,9 @@ class Remote(PosixPath):
     def _answer(self) -> Head | DataError | None:
         """The answer or the failure: a server that does not answer is not waited for again."""
         try:
+            if not self.key or self.url.endswith("/"):
+                raise DataError("remote-folder", self, "is a folder, and remote folders are not listed here",
+                                "name files or a manifest, or copy it: swath fetch")  # fmt: skip
             if self.scheme == "s3":
                 from swath.disk import bucket
 

@@ -6,7 +6,6 @@ import hashlib
 from dataclasses import asdict
 from pathlib import Path
 
-from swath.disk.raster import guarded_vrt
 from swath.disk.remote import Remote, location
 from swath.disk.stack import Image, Stack
 
@@ -25,6 +24,8 @@ def file_stamp(path: str | Path) -> str:
     if isinstance(path, Remote):
         return path.found().identity
     if path.suffix.lower() == ".vrt":
+        from swath.disk.raster import guarded_vrt  # loads GDAL, which stores do without
+
         parts = sorted(_digest(source) for source in (path, *guarded_vrt(path).files))
         return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
     return _digest(path)[:16]

@@ -3,10 +3,11 @@
     NAME.store/
       card.json      schema, bands, statistics, legend, scenes, counts, fingerprint; written last: it is the commit
       index.npy      one row per record: scene, split, read and core window, class counts, CRC-32
-      records.bin    record i at i * record bytes: image (C, S, S), labels (S, S), valid (S, S), each C-contiguous
+      records.bin    record i at i * record bytes: image (C, S, S), labels (S, S), valid (S, S), each C-contiguous; with
+                     the codec lz4 record i at `first` of the index, the three arrays as Blosc2 chunks
       tiles.gpkg     the footprints of the samples for QGIS: scene, split, class counts
 
-Only NumPy is needed to read it.
+Only NumPy is needed to read it, and Blosc2 where it is compressed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import json
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from threading import Lock
+from threading import Lock, local
 from typing import Any
 
 import numpy as np
@@ -25,12 +26,13 @@ from swath.core.errors import DataError
 from swath.core.legend import Legend
 from swath.core.splits import SPLITS, Split
 from swath.core.windows import Window
+from swath.disk.codecs import require_codec
 from swath.disk.publish import card_fault, file_sha256, publish, publish_card
 from swath.disk.recordspool import RecordSpool
-from swath.disk.samples import Place, Sample, Samples, cut
+from swath.disk.sample import Place, Sample, Samples, cut
 from swath.disk.schema import Schema
 
-VERSION = 1
+VERSION, READABLE = 2, (1, 2)  # 1 knew no codec
 
 
 def publish_store(directory: Path, spool: RecordSpool, card: dict[str, Any], footprints: Any) -> NDArray[Any]:
@@ -42,7 +44,7 @@ def publish_store(directory: Path, spool: RecordSpool, card: dict[str, Any], foo
     schema, index = spool.schema, spool.index()
 
     def verify(part: Path) -> None:
-        if part.stat().st_size != len(index) * schema.record_bytes:
+        if part.stat().st_size != schema.total_bytes(index):
             raise DataError("write-unverified", part, "the records file has the wrong size", "check the disk")
         (directory / "card.json").unlink(missing_ok=True)
 
@@ -68,9 +70,34 @@ def read_card(directory: Path) -> dict[str, Any]:
         card = json.loads(file.read_text())
     except ValueError as e:
         raise DataError("store-corrupt", file, "is not valid JSON", "make the store anew: swath sample CONFIG") from e
-    if card.get("swath") != "store" or card.get("version") != VERSION:
-        raise DataError("store-version", file, f"is version {card.get('version')}, this Swath reads {VERSION}",
+    if card.get("swath") != "store" or card.get("version") not in READABLE:
+        raise DataError("store-version", file, f"is version {card.get('version')}, this Swath reads 1 to {VERSION}",
                         "make the store anew: swath sample CONFIG --overwrite")  # fmt: skip
+    return card
+
+
+def fitting_card(
+    directory: Path, legend: Legend, bands: Sequence[int | str] | None, side: int | None
+) -> dict[str, Any]:
+    """The card of a store that was made elsewhere, if it fits: the same classes, and bands and side where they are told.
+
+    Raises DataError (store-missing, store-version, store-unfit).
+    """
+    card = read_card(directory)
+    theirs = Legend.from_dict(card["legend"])
+    names = card["bands"]["names"]
+    fault = None
+    if (theirs.ids, theirs.names) != (legend.ids, legend.names):
+        told, own = (", ".join(f"{i} {n}" for i, n in zip(t.ids, t.names, strict=True)) for t in (theirs, legend))
+        fault = f"holds the classes {told}; the config has {own}"
+    elif bands is not None and len(bands) != len(names):
+        fault = f"holds {len(names)} bands ({', '.join(names)}); bands.select names {len(bands)}"
+    elif bands is not None and any(isinstance(b, str) and b.lower() != n.lower() for b, n in zip(bands, names, strict=True)):
+        fault = f"holds the bands {', '.join(names)}; bands.select names {', '.join(map(str, bands))}"
+    elif side is not None and side != card["schema"]["side"]:
+        fault = f"holds samples of {card['schema']['side']} pixels; sample.tile is {side}"
+    if fault:
+        raise DataError("store-unfit", directory, fault, "correct the config, or name another store in train.store")
     return card
 
 
@@ -80,28 +107,73 @@ class StoreSamples(Samples):
     def __init__(self, directory: Path, split: Split) -> None:
         self.directory, self.card = directory, read_card(directory)
         self.schema = Schema(**self.card["schema"])
+        require_codec(self.schema.codec)
         self.legend = Legend.from_dict(self.card["legend"])
         self.scene_names: Sequence[str] = self.card["scenes"]
         index = load_index(directory, self.schema)
         self.rows = np.flatnonzero(index["split"] == SPLITS.index(split))
         self.index = index[self.rows]
+        self.counts = self.index["counts"]
         self.places: Sequence[Place] = [
             Place(int(r["scene"]), split, Window(*r["read"].tolist()), Window(*r["core"].tolist())) for r in self.index
         ]
-        self.records = map_records(directory, self.schema, len(index))
+        self.records = Records(directory, self.schema, index)
         self._verified = np.zeros(len(self.rows), bool)
         self._lock = Lock()
+        self._views = self.schema.views(self.records.bytes) if self.schema.codec == "none" else None
+        self._numbers: list[int] = self.rows.tolist()
+        self._scratch = local()
+        self._shape = self.schema.side, self.schema.side
 
     def read(self, index: int, part: Window | None = None) -> Sample:
-        """One sample, or a window of it, as views of the mapped file. Raises DataError on a broken record."""
-        record = self.records[self.rows[index]]
+        """One sample, or a window of it; views of the mapped file where it is not compressed. Raises DataError."""
+        record = self._record(index)
+        if self._views is not None:
+            return cut(self._viewed(index), part)
+        out = self.schema.empty()
+        self.schema.unpack_into(record, out, self._where(index))
+        return cut(out, part)
+
+    def read_into(self, index: int, part: Window, out: Sample) -> None:
+        """Copies a window of a sample; a whole one that is compressed goes straight to its place."""
+        if self._views is not None:
+            if not self._verified[index]:
+                self._record(index)
+            self._copy(self._viewed(index), None if part.shape == self._shape else part, out)
+        elif part.shape == self._shape == out.labels.shape and out.image.flags.c_contiguous:
+            self.schema.unpack_into(self._record(index), out, self._where(index))
+        else:
+            self._copy(self._unpacked(index), part, out)
+
+    def _viewed(self, index: int) -> Sample:
+        """The arrays of a record as they lie in the file."""
+        assert self._views is not None
+        row = self._numbers[index]
+        return Sample(self._views[0][row], self._views[1][row], self._views[2][row])
+
+    def _unpacked(self, index: int) -> Sample:
+        """The decompressed sample that this thread asked for last."""
+        if getattr(self._scratch, "index", None) != index:
+            if not hasattr(self._scratch, "sample"):
+                self._scratch.sample = self.schema.empty()
+            self._scratch.index = None
+            self.schema.unpack_into(self._record(index), self._scratch.sample, self._where(index))
+            self._scratch.index = index
+        return self._scratch.sample
+
+    def _record(self, index: int) -> NDArray[np.uint8]:
+        """The stored bytes of a record, verified when they are first read."""
+        record = self.records[int(self.rows[index])]
         if not self._verified[index]:
-            if zlib.crc32(record) != int(self.index["crc"][index]):
-                raise DataError("store-corrupt", f"{self.directory} record {self.rows[index]}", "its checksum is wrong",
+            if zlib.crc32(record.data) != int(self.index["crc"][index]):
+                raise DataError("store-corrupt", self._where(index), "its checksum is wrong",
                                 "make the store anew: swath sample CONFIG --overwrite")  # fmt: skip
             with self._lock:
                 self._verified[index] = True
-        return cut(self.schema.unpack(record), part)
+        return record
+
+    def _where(self, index: int) -> str:
+        return f"{self.directory} record {self.rows[index]}"
 
 
 def load_index(directory: Path, schema: Schema) -> NDArray[Any]:
@@ -115,22 +187,39 @@ def load_index(directory: Path, schema: Schema) -> NDArray[Any]:
     return index
 
 
-def map_records(directory: Path, schema: Schema, count: int) -> NDArray[np.uint8]:
-    """The records, memory-mapped: uint8 (count, record bytes)."""
-    file = directory / "records.bin"
-    if not file.exists() or file.stat().st_size != count * schema.record_bytes:
-        raise DataError("store-corrupt", file, "is missing or has the wrong size", "make the store anew")
-    if count == 0:
-        return np.zeros((0, schema.record_bytes), np.uint8)
-    return np.memmap(file, np.uint8, "r", shape=(count, schema.record_bytes))
+class Records:
+    """The stored bytes of every record of an index, memory-mapped. Raises DataError where the file does not fit it."""
+
+    def __init__(self, directory: Path, schema: Schema, index: NDArray[Any]) -> None:
+        file = directory / "records.bin"
+        total = schema.total_bytes(index)
+        if not file.exists() or file.stat().st_size != total:
+            raise DataError("store-corrupt", file, "is missing or has the wrong size", "make the store anew")
+        if schema.codec == "none":
+            self.sizes = np.full(len(index), schema.record_bytes)
+        else:
+            self.sizes = index["bytes"].astype(np.int64)
+        self.firsts = np.concatenate([[0], np.cumsum(self.sizes)[:-1]]) if len(index) else np.empty(0, np.int64)
+        if (self.sizes < 0).any() or (schema.codec != "none" and (self.firsts != index["first"]).any()):
+            raise DataError("store-corrupt", directory / "index.npy", "does not fit the records", "make the store anew")
+        mapped = np.memmap(file, np.uint8, "r") if total else np.empty(0, np.uint8)
+        self.bytes = mapped.view(np.ndarray)  # a plain array is cut faster than a memmap
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __getitem__(self, number: int) -> NDArray[np.uint8]:
+        """The bytes of a record."""
+        first = int(self.firsts[number])
+        return self.bytes[first : first + int(self.sizes[number])]
 
 
 def broken_records(directory: Path) -> list[int]:
     """The numbers of all records whose checksum is wrong."""
     schema = Schema(**read_card(directory)["schema"])
     index = load_index(directory, schema)
-    records = map_records(directory, schema, len(index))
-    return [i for i in range(len(index)) if zlib.crc32(records[i]) != int(index["crc"][i])]
+    records = Records(directory, schema, index)
+    return [i for i in range(len(index)) if zlib.crc32(records[i].data) != int(index["crc"][i])]
 
 
 def store_faults(directory: Path) -> list[str]:

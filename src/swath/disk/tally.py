@@ -21,6 +21,7 @@ from swath.core.splits import Region
 from swath.core.windows import Window, grid_windows
 from swath.disk.areas import areas_m2
 from swath.disk.raster import open_dataset, raster_info
+from swath.disk.remote import redacted
 
 Counts = dict[str, dict[Any, tuple[int, float]]]  # split -> value -> (pixels, square metres; NaN without georeference)
 MOST_VALUES = 4096
@@ -52,7 +53,7 @@ class LabelValues:
             bands = self._source.read([1, 2, 3] if self.coloured else [1], window=box)
         except RasterioError as e:
             where = f"{self.path} rows {window.row}-{window.row_end}"
-            raise DataError("raster-corrupt", where, f"cannot be read ({e.__cause__ or e})", "replace the file") from e
+            raise DataError("raster-corrupt", where, f"cannot be read ({redacted(str(e.__cause__ or e), self.path)})", "replace the file") from e
         if not self.coloured:
             return bands[0]
         red, green, blue = bands.astype(np.int64)

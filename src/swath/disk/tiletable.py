@@ -19,7 +19,8 @@ from swath.core.thresholds import Tiles
 from swath.core.windows import Window
 from swath.disk.project import SAMPLE_SECTIONS, Project
 from swath.disk.publish import card_fault, file_sha256, publish, publish_card
-from swath.disk.samples import BEYOND, Place, SceneWindows, beyond_limit, class_counts, plan_places, refused
+from swath.disk.sample import Place, class_counts
+from swath.disk.samples import BEYOND, SceneWindows, beyond_limit, plan_places, refused
 from swath.progress import Progress
 
 TABLE, CARD = "tiles.csv", "tiles.json"
@@ -70,8 +71,8 @@ def tile_table(project: Project, directory: Path) -> TileTable:
 def table_key(project: Project) -> str:
     """A hash of the inputs and of the settings that decide the table; filters, limits and scaling do not."""
     config = project.config
-    kept = {k: getattr(config.sample, k) for k in ("overlap", "edge", "points", "reject_nodata")}
-    sample = SampleSpec(tile=project.tile, **kept)
+    cut = {k: getattr(config.sample, k) for k in ("overlap", "edge", "points")}
+    sample = SampleSpec(tile=project.tile, **cut)
     bands = BandsSpec(**{k: getattr(config.bands, k) for k in ("select", "nodata", "nodata_value")})
     bare = replace(project, config=config.model_copy(update={"sample": sample, "bands": bands}))
     return hashlib.sha256(f"{bare.fingerprint(*SAMPLE_SECTIONS)} {project.stride}".encode()).hexdigest()[:16]
@@ -86,7 +87,7 @@ def decide(project: Project, table: TileTable) -> list[str | None]:
         for place in plan_places(project, split):
             n = rows[place]
             beyond = beyond_limit(project, split, kept)
-            out[n] = BEYOND if beyond else refused(project, place, table.counts[n], place.read.area, int(table.invalid[n]))
+            out[n] = BEYOND if beyond else refused(project, place, table.counts[n], int(table.invalid[n]))
             kept += out[n] is None
     return out
 
@@ -94,13 +95,17 @@ def decide(project: Project, table: TileTable) -> list[str | None]:
 def reasons_in_order(found: dict[str, int]) -> dict[str, int]:
     """Counts of reasons in the order in which the rules are asked."""
     listed = [*(r for r in REASONS if r), BEYOND]
-    return {r: found[r] for r in sorted(found, key=listed.index)}
+    return {r: found[r] for r in sorted(found, key=lambda r: (listed.index(r) if r in listed else -1, r))}
 
 
 def _candidates(project: Project) -> tuple[Place, ...]:
     """All places that may become samples, in an order that no limit changes."""
     places = [p for split in SPLITS for p in plan_places(project, split)]
-    return tuple(sorted(places, key=lambda p: (SPLITS.index(p.split), p.scene, p.core, p.read)))
+    return tuple(sorted(places, key=_order))
+
+
+def _order(place: Place) -> tuple[Any, ...]:
+    return SPLITS.index(place.split), place.scene, place.core, place.read, -1 if place.point is None else place.point.id
 
 
 def _write(project: Project, table: TileTable, part: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import shapely
+import shapely.geometry
 from numpy.typing import NDArray
 
 from swath.core.errors import DataError, did_you_mean
@@ -168,6 +169,22 @@ def repaired(features: Features, policy: str, path: str | Path, events: Events) 
     geometry[mixed] = [_areas(g) for g in geometry[mixed]]
     values = None if features.values is None else features.values[usable]
     return Features(geometry[usable], features.fids[usable], values, features.crs)
+
+
+def geojson(geometry: NDArray[Any]) -> list[dict[str, Any]]:
+    """The geometries as GeoJSON mappings, as GDAL's rasterizer takes them: those of polygons without holes in one go.
+
+    Asking each polygon for its mapping takes longer than burning it.
+    """
+    plain = (shapely.get_type_id(geometry) == shapely.GeometryType.POLYGON) & (shapely.get_num_interior_rings(geometry) == 0)
+    plain &= ~shapely.is_empty(geometry)
+    points = shapely.get_coordinates(geometry[plain]).tolist()
+    ends = np.cumsum(shapely.get_num_coordinates(geometry[plain])).tolist()
+    rings = iter([points[a:b] for a, b in zip([0, *ends], ends, strict=False)])
+    return [
+        {"type": "Polygon", "coordinates": [next(rings)]} if is_plain else shapely.geometry.mapping(one)
+        for one, is_plain in zip(geometry, plain.tolist(), strict=True)
+    ]
 
 
 def _areas(collection: Any) -> Any:

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Callable
 from typing import TypeVar
 
 from rasterio.env import Env
 
 from swath.disk import replies
-from swath.disk.remote import Remote
+from swath.disk.remote import Remote, redacted
 
 T = TypeVar("T")
+
+
+class _Redacting(logging.Filter):
+    """Hides what is secret in addresses from whoever listens to rasterio's log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = redacted(record.getMessage()), ()
+        return True
+
+
+for _name in ("rasterio._env", "rasterio._err", "rasterio._base", "rasterio._io", "rasterio.env", "rasterio.session"):
+    logging.getLogger(_name).addFilter(_Redacting())
 
 
 def open_virtual(place: Remote, open_: Callable[[str], T]) -> T:
@@ -28,6 +42,9 @@ def open_virtual(place: Remote, open_: Callable[[str], T]) -> T:
         "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/:/vsis3/",  # a file that changes on the server is seen when opened anew
         "VSI_CACHE": "TRUE",
     }
+    trusted = os.environ.get("SSL_CERT_FILE") or os.environ.get("CURL_CA_BUNDLE")
+    if trusted:  # as Python's own connections do; rasterio's wheels bring a list of their own
+        settings |= {"GDAL_CURL_CA_BUNDLE": trusted, "CURL_CA_BUNDLE": trusted}
     session = None
     if place.scheme == "s3":
         from swath.disk import bucket

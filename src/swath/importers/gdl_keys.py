@@ -4,27 +4,47 @@ from __future__ import annotations
 
 from typing import Any
 
+from swath.importers.gdl_maps import chunk, heatmaps, inference_overlap, smooth, task, used_ram
 from swath.importers.gdl_names import loss, model, optimiser, pretrained
-from swath.importers.later import GDL_LATER, image_bands
-from swath.importers.report import Draft, Rule, Table, dropped, flag, kept, number, reading, several, share, whole
+from swath.importers.gdl_sources import SOURCES, has_sources, image_bands
+from swath.importers.later import GDL_LATER
+from swath.importers.report import (
+    Draft,
+    Rule,
+    Table,
+    command,
+    dropped,
+    flag,
+    kept,
+    number,
+    reading,
+    several,
+    share,
+    whole,
+)
 
 
 def bands(value: Any, draft: Draft) -> str:
-    count = draft.old.get("global.number_of_bands")
-    order = list(range(1, image_bands(whole(count), draft.old) + 1)) if count is not None else [1, 2, 3]
-    swap = draft.old.get("global.BGR_to_RGB")
-    if swap is not None and flag(swap):
-        if len(order) < 3:
-            raise ValueError("BGR_to_RGB needs three bands or more")
+    count = image_bands(draft)
+    order = list(range(1, count + 1)) if count is not None else [1, 2, 3]
+    swap = draft.get("global.BGR_to_RGB")
+    swapped = swap is not None and flag(swap)
+    if swapped and len(order) < 3:
+        raise ValueError("BGR_to_RGB needs three bands or more")
+    if swapped:
         order[:3] = [3, 2, 1]
-    if count is not None or order[0] == 3:
+    note = "bands in model order, counted from 1" + ("; the first three swapped by BGR_to_RGB" if swapped else "")
+    if has_sources(draft):
+        draft.set("sources.image", {"bands": order})
+        return f"{note}; {len(order)} of them are the image's"
+    if count is not None or swapped:
         draft.set("bands.select", order)
-    return "bands in model order, counted from 1" + ("; the first three swapped by BGR_to_RGB" if order[0] == 3 else "")
+    return note
 
 
 def scale(value: Any, draft: Draft) -> str:
     low, high = (number(v) for v in several(value, 2))
-    if draft.old.get("training.normalization.mean") is not None:
+    if draft.get("training.normalization.mean") is not None:
         return "followed by normalization, which a standard scaling replaces"
     draft.set("bands.method", "dtype")
     more = "" if (low, high) == (0, 1) else "; Swath scales to 0..1, which a network with norms cannot tell apart"
@@ -81,13 +101,16 @@ def class_proportion(value: Any, draft: Draft) -> str | None:
     draft.set("sample.class_min", {names[k]: v for k, v in floors.items() if k in names and v})
     draft.set("sample.class_mode", "all")
     left = f"; no class {', '.join(map(str, unknown))}: left out" if unknown else ""
-    return f"least share per class name, all of them{left}; the text allows fractions, the source did not: they count"
+    note = reading(
+        value, "whole numbers or fractions", "takes whole numbers only", "fractions count, all classes must be met"
+    )
+    return f"{note}{left}"
 
 
 def analysed(key: str) -> Rule:
     def take(value: Any, draft: Draft) -> str:
         old = f"sample.sampling_method.{key}"
-        if draft.old.get(old) is not None or (key.startswith("min") and draft.old.get("sample.min_annotated_percent")):
+        if draft.get(old) is not None or (key.startswith("min") and draft.get("sample.min_annotated_percent")):
             return "the section sample has its own, which counts"
         return GDL[old].take(value, draft) or GDL[old].note  # type: ignore[misc]
 
@@ -95,11 +118,13 @@ def analysed(key: str) -> Rule:
 
 
 def schedule(value: Any, draft: Draft) -> str:
-    every, gamma = draft.old.get("training.step_size"), draft.old.get("training.gamma")
-    epochs = draft.old.get("training.num_epochs")
+    every, gamma = draft.get("training.step_size"), draft.get("training.gamma")
+    epochs = draft.get("training.num_epochs")
     if every is None or gamma is None or not epochs:
         return "a schedule takes step_size, gamma and num_epochs: the rate stays constant"
-    part = whole(every) / whole(epochs)
+    if whole(every) < 1 or whole(epochs) < 0:
+        raise ValueError("step_size and num_epochs are whole numbers of 1 or more")
+    part = whole(every) / max(whole(epochs), 1)
     if part >= 1:
         draft.set("train.schedule", {"name": "constant"})
         return "step_size is not reached within num_epochs: the rate stays constant"
@@ -110,21 +135,21 @@ def schedule(value: Any, draft: Draft) -> str:
 
 
 def dropout(value: Any, draft: Draft) -> str:
-    wish = draft.old.get("training.dropout_prob")
+    wish = draft.get("training.dropout_prob")
     prob = 0.0 if wish is None or str(wish).lower() in ("false", "none") else number(wish)
-    mine = str(draft.old.get("global.model_name")).lower() in ("unet", "unetsmall", "checkpointed_unet")
+    mine = str(draft.get("global.model_name")).lower() in ("unet", "unetsmall", "checkpointed_unet")
     if prob and mine:
         draft.set("model.dropout", prob)
-    told = f"dropout_prob wins: {prob:g}"
-    if prob and not mine:
-        told = "this network never had dropout"
-    return f"{told}; the text says that `dropout` switches it, the source never read `dropout`"
+    chosen = (
+        f"the source, dropout_prob wins: {prob:g}" if mine or not prob else "neither: this network never had dropout"
+    )
+    return reading(value, "`dropout` switches it", "reads dropout_prob alone", chosen)
 
 
 def rotation(value: Any, draft: Draft) -> str:
     limit, prob = (
-        draft.old.get("training.augmentation.rotate_limit"),
-        draft.old.get("training.augmentation.rotate_prob"),
+        draft.get("training.augmentation.rotate_limit"),
+        draft.get("training.augmentation.rotate_prob"),
     )
     if limit is None or prob is None or not number(prob):
         return "rotation takes rotate_limit and rotate_prob: off"
@@ -143,23 +168,8 @@ def epochs(value: Any, draft: Draft) -> str:
 
 def decay(value: Any, draft: Draft) -> str | None:
     draft.set("train.weight_decay", number(value))
-    adam = str(draft.old.get("training.optimizer") or "adam").lower() == "adam"
+    adam = str(draft.get("training.optimizer") or "adam").lower() == "adam"
     return "acts here; the old adam ignored it" if adam and number(value) else None
-
-
-def task(value: Any, draft: Draft) -> str:
-    if str(value).lower() == "segmentation":
-        return "what Swath does"
-    return f"{value!r}: classification was no longer supported there, and is not yet here; imported as segmentation"
-
-
-def used_ram(value: Any, draft: Draft) -> str:
-    found = number(value)
-    chosen = f"{found:g} percent, as the source" if 0 <= found <= 100 else f"{found:g} MB, as the text: no percentage"
-    note = reading(
-        value, "megabytes", "takes it for percent, and 15 (training) or 25 (inference) outside 0 to 100", chosen
-    )
-    return f"{note}. Swath does not choose GPUs by load: name one with runtime.device=cuda:N"
 
 
 def reference(value: Any, draft: Draft) -> str:
@@ -170,24 +180,6 @@ def reference(value: Any, draft: Draft) -> str:
                    "pixels of 0 in all bands are ignored; name an `aoi` in the manifest where labels are incomplete")  # fmt: skip
 
 
-def smooth(value: Any, draft: Draft) -> str:
-    draft.set("predict.blend", "spline" if flag(value) else "none")
-    return reading(value, "tiles are blended by a 2-D spline", "never read it, and its blending changed nothing",
-                   "the text, for networks that see the whole image; maps of all others have no seams to blend")  # fmt: skip
-
-
-def chunk(value: Any, draft: Draft) -> str:
-    draft.set("predict.tile", whole(value))
-    return reading(
-        value, "the side of a tile", "obeys on a processor only, and guesses on a GPU", "the text; the map is the same"
-    )
-
-
-def inference_overlap(value: Any, draft: Draft) -> str:
-    return reading(value, "pixels between tiles (older versions: percent)", "never read it, always half a tile",
-                   "Swath's: tiles are read with the network's own margin")  # fmt: skip
-
-
 def validation(value: Any, draft: Draft) -> str | None:
     draft.set("split.val", share(value))
     if any(scene.get("split") == "val" for scene in draft.scenes):
@@ -195,17 +187,37 @@ def validation(value: Any, draft: Draft) -> str | None:
     return None
 
 
+def stratified(value: Any, draft: Draft) -> None:
+    draft.set("split.stratify", number(value) > 0)
+
+
+def limit(split: str) -> Rule:
+    """The rule of the number of samples of a split."""
+
+    def take(value: Any, draft: Draft) -> None:
+        limits = draft.config.get("sample", {}).get("limit", {})
+        draft.set("sample.limit", {**limits, split: whole(value)})
+
+    return Rule(
+        "sample.limit", "a random subset by seed; there the first ones, and too large a number stopped it", take
+    )
+
+
 def target_ids(value: Any, draft: Draft) -> str:
     draft.tell("classes")
     return "label values in the order of class ids, as `source` of each class; the old renumbering could merge two"
 
 
+def trim(value: Any, draft: Draft) -> str:
+    ends = [number(v) for v in several(value)]
+    fixed = round((max(ends) - min(ends)) / 2, 1) if len(ends) > 1 else ends[0]
+    return reading(value, "a random percentile is trimmed", f"does so in training, of a histogram without its counts, and "
+                   f"always trims {fixed:g} % afterwards", "neither: not yet in Swath; see augment.contrast, and "
+                   "bands.method=percentile for values that stay away from the ends")  # fmt: skip
+
+
 def geom_scale(value: Any, draft: Draft) -> None:
     draft.set("augment.scale", round(max(abs(number(v) - 1) for v in several(value)), 6))
-
-
-def heatmaps(value: Any, draft: Draft) -> None:
-    draft.set("predict.save", ["classes", "probabilities"] if flag(value) else ["classes"])
 
 
 def _names(draft: Draft) -> dict[int, str]:
@@ -215,7 +227,7 @@ def _names(draft: Draft) -> dict[int, str]:
 
 
 _NORMAL = Rule("bands.method", "fitted on the training pixels (standard), kept in the model", normalization)
-_BAND_ORDER = Rule("bands.select", "bands in model order; BGR_to_RGB swaps the first three", bands)
+_BAND_ORDER = Rule("bands.select, sources.image", "bands in model order; BGR_to_RGB swaps the first three", bands)
 _SCHEDULE = Rule("train.schedule", "name: step; `every` as a fraction of the epochs", schedule)
 _ROTATE = Rule("augment.rotate", "largest rotation in degrees", rotation)
 _DROPOUT = Rule("model.dropout", "dropout_prob decides; `dropout` was never read", dropout)
@@ -237,13 +249,14 @@ GDL: Table = {
     "global.BGR_to_RGB": _BAND_ORDER,
     "global.scale_data": Rule("bands.method", "dtype: the data type's range, as the source did", scale),
     "global.debug_mode": dropped("`--debug` shows tracebacks; geometries are always checked"),
-    "global.modalities": dropped("any number of bands enters every network"),
     "global.preprocessing_path": dropped("dropped: only built default paths"),
+    "data_analysis.create_csv": command("swath analyze", "its table is made anew where it must be"),
+    "data_analysis.optimal_parameters_search": command("swath analyze", "the same search, with a suggestion; --search lists all"),
     "data_analysis.sampling_method.min_annotated_percent": analysed("min_annotated_percent"),
     "data_analysis.sampling_method.class_proportion": analysed("class_proportion"),
     "sample.prep_csv_file": Rule("scenes", "the manifest scenes.csv beside the config"),
     "sample.val_percent": Rule("split.val", "spatial blocks, so that no neighbour of a training tile validates", validation),
-    "sample.use_stratification": dropped("blocks are always chosen so that class shares are close"),
+    "sample.use_stratification": Rule("split.stratify", "class shares close to those of all; the default here", stratified),
     "sample.overlap": kept("sample.overlap", share, "percent there, a fraction here"),
     "sample.sampling_method.min_annotated_percent": _MIN_ANNOTATED,
     "sample.min_annotated_percent": _MIN_ANNOTATED,
@@ -252,6 +265,9 @@ GDL: Table = {
     "sample.target_ids": Rule("classes", "`source` of each class", target_ids),
     "training.pretrained": Rule("model.pretrained", "imagenet, for networks that had it", pretrained),
     "training.batch_size": kept("train.batch_size", whole, "the last, smaller batch is not dropped"),
+    "training.num_trn_samples": limit("trn"),
+    "training.num_val_samples": limit("val"),
+    "training.num_tst_samples": limit("tst"),
     "training.eval_batch_size": dropped("validation counts each pixel once, whatever the batch"),
     "training.num_epochs": Rule("train.epochs, train.evaluations", "0: `swath evaluate`", epochs),
     "training.target_size": kept("train.crop", whole, "side of the random crop in training only"),
@@ -271,7 +287,7 @@ GDL: Table = {
     "training.augmentation.rotate_limit": _ROTATE,
     "training.augmentation.rotate_prob": _ROTATE,
     "training.augmentation.hflip_prob": kept("augment.hflip", number, "probability"),
-    "training.augmentation.random_radiom_trim_range": dropped("not yet in Swath: percentile stretch; see augment.contrast"),
+    "training.augmentation.random_radiom_trim_range": Rule(None, "not yet in Swath: percentile stretch; see augment.contrast", trim),
     "training.augmentation.brightness_contrast_range": dropped("never worked there; see augment.brightness, augment.contrast"),
     "training.augmentation.noise": dropped("in raw values there; augment.noise is in scaled units: set it by hand"),
     "training.augmentation.geom_scale_range": Rule("augment.scale", "largest relative change; was broken there", geom_scale),
@@ -282,5 +298,6 @@ GDL: Table = {
     "inference.overlap": Rule(None, "the margin is the network's own", inference_overlap),
     "inference.heatmaps": Rule("predict.save", "probabilities of every class", heatmaps),
     "visualization.colormap_file": Rule("classes", "names and colours, by value and not by rank"),
+    **SOURCES,
     **GDL_LATER,
 }  # fmt: skip

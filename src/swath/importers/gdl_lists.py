@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from swath.core.errors import DataError
@@ -17,7 +17,7 @@ from swath.importers.report import Draft
 COLUMNS = ("image", "meta", "gpkg", "attribute", "split")
 NOTES = {
     "image": ("image", "either slash; relative to --root, or to a folder above the list"),
-    "meta": ("metadata", "kept as a column of the manifest; not yet in Swath: metadata planes"),
+    "meta": ("metadata", "kept as a column of the manifest: `sources` with `metadata` read numbers of it"),
     "gpkg": ("labels", "polygons, reprojected to the image where needed"),
     "attribute": ("field", "without `properties/`"),
     "split": (
@@ -46,11 +46,11 @@ def add_scenes(draft: Draft, path: Path, *, quiet: bool = False) -> None:
             raise DataError(
                 "import-list", where, f"unknown split '{row['split']}'", f"write one of {', '.join(_SPLITS)}"
             )
-        scene: dict[str, Any] = {"image": expected(row["image"], draft, path), "split": split}
+        scene: dict[str, Any] = {"image": _place(row["image"], draft, path), "split": split}
         if row["meta"]:
-            scene["metadata"] = expected(row["meta"], draft, path)
+            scene["metadata"] = _place(row["meta"], draft, path)
         if row["gpkg"]:
-            scene["labels"] = expected(row["gpkg"], draft, path)
+            scene["labels"] = _place(row["gpkg"], draft, path)
             scene["field"] = row["attribute"].removeprefix("properties/")
         draft.scenes.append(scene)
     if not draft.scenes:
@@ -68,7 +68,7 @@ def classes_of_vectors(draft: Draft) -> dict[int, dict[str, Any]]:
     """The class table of the values in the labels' fields: whole numbers are ids, texts are numbered in order."""
     values: set[Any] = set()
     for path, field in sorted({(s["labels"], s["field"]) for s in draft.scenes if s.get("labels") and s.get("field")}):
-        if path.exists():
+        if isinstance(path, Path) and path.exists():
             found = read_features(path, field=field).values
             values |= {v for v in found.tolist() if v is not None and v == v} if found is not None else set()
     whole = {v: int(float(v)) for v in values if re.fullmatch(r"\d+(\.0+)?", str(v).strip())}
@@ -110,6 +110,14 @@ def add_colormap(draft: Draft, path: Path, only: set[int] | None = None) -> None
             taken = {c["name"] for k, c in draft.classes.items() if isinstance(k, int) and k != value}
             unique = name if name and name not in (*taken, "background") else f"{name or 'class'} {value}"
             draft.classes[value] = {**draft.classes.get(value, {}), "name": unique, "color": colour}
+
+
+def _place(text: str, draft: Draft, path: Path) -> Path | str:
+    """The file of a cell, or its address in the bucket that the config names."""
+    bucket = draft.get("global.bucket_name")
+    if not bucket:
+        return expected(text, draft, path)
+    return f"s3://{bucket}/{PureWindowsPath(text).as_posix().removeprefix('./').lstrip('/')}"
 
 
 def _rows(path: Path) -> list[tuple[int, list[str]]]:

@@ -7,20 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from swath.importers.report import Draft, Rule, Table, dropped, flag
+from swath.importers.report import Draft, Rule, Table, dropped
 
 TRACKING = "not yet in Swath: mlflow; metrics.jsonl, curves.png and evidence.json of the run hold the same figures"
 WEIGHTS = "not yet: weights; train again, or keep the old program for this model"
-VECTOR_BANDS = "not yet in Swath: auxiliary vector bands"
-COORDINATES = "not yet in Swath: coordinate channels"
 PICTURES = "not yet in Swath: pictures on demand; validation.png of the run shows image, label and prediction"
-REMOTE = "not yet in Swath: remote paths; copy the files, and name their folder with --root"
-LIMITS = "not yet in Swath: a limit on the number of samples; all are used"
-ANALYSIS = "not yet in Swath: the search for thresholds; `swath sample` shows the class shares of every split"
 SWEEP = "not yet in Swath: a sweep over settings"
 GPUS = "not yet in Swath: several GPUs; one is used"
-SOURCES = "not yet in Swath: several sources per scene; source 1 is used"
-POINTS = "not yet in Swath: patches at points; polygons and label rasters are labels"
 
 
 def weights(value: Any, draft: Draft) -> str:
@@ -35,44 +28,14 @@ def devices(value: Any, draft: Draft) -> str | None:
     return GPUS if count > 1 else None
 
 
-def coordinates(value: Any, draft: Draft) -> str | None:
-    """`coordconv_convert`."""
-    return COORDINATES if flag(value) else "coordinate channels were off, as in Swath"
-
-
 GDL_LATER: Table = {
     "global.mlflow_uri": dropped(TRACKING),
     "global.mlflow_experiment_name": dropped(TRACKING),
     "global.mlflow_run_name": dropped(TRACKING),
-    "global.bucket_name": dropped(REMOTE),
     "global.num_gpus": Rule("runtime.device", "0 is the processor, 1 a GPU if there is one", devices),
-    "global.aux_vector_file": dropped(VECTOR_BANDS),
-    "global.aux_vector_attrib": dropped(VECTOR_BANDS),
-    "global.aux_vector_ids": dropped(VECTOR_BANDS),
-    "global.aux_vector_dist_maps": dropped(VECTOR_BANDS),
-    "global.aux_vector_dist_log": dropped(VECTOR_BANDS),
-    "global.aux_vector_scale": dropped(VECTOR_BANDS),
-    "global.coordconv_convert": Rule(None, COORDINATES, coordinates),
-    "global.coordvonc_scale": dropped(
-        f"{COORDINATES}; the old program lost this value (its name is a slip of the pen)"
-    ),
-    "global.coordconv_scale": dropped(f"{COORDINATES}; the old program lost this value"),
-    "global.coordconv_centered": dropped(COORDINATES),
-    "global.coordconv_normalized": dropped(COORDINATES),
-    "global.coordconv_noise": dropped(COORDINATES),
-    "global.coordconv_radius_channel": dropped(COORDINATES),
-    "global.meta_map": dropped(
-        "not yet in Swath: metadata planes; the column `metadata` of the manifest keeps the files"
-    ),
-    "global.concatenate_depth": dropped("not yet in Swath: a second encoder; the extra band enters with the others"),
     "global.hyperopt_runs": dropped(SWEEP),
     "global.hyperopt_delta": dropped(SWEEP),
-    "data_analysis.create_csv": dropped(ANALYSIS),
-    "data_analysis.optimal_parameters_search": dropped(ANALYSIS),
     "training.state_dict_path": Rule(None, WEIGHTS, weights),
-    "training.num_trn_samples": dropped(LIMITS),
-    "training.num_val_samples": dropped(LIMITS),
-    "training.num_tst_samples": dropped(LIMITS),
     "inference.state_dict_path": Rule(None, WEIGHTS, weights),
     "visualization.vis_batch_range": dropped(PICTURES),
     "visualization.vis_at_checkpoint": dropped(PICTURES),
@@ -86,12 +49,3 @@ GDL_LATER: Table = {
     "visualization.grid": dropped(PICTURES),
     "visualization.heatmaps": dropped(PICTURES),
 }
-
-
-def image_bands(number_of_bands: int, old: dict[str, Any]) -> int:
-    """How many of `number_of_bands` come from the image: the old count includes vector bands and metadata planes."""
-    ids = old.get("global.aux_vector_ids")
-    vectors = 0 if not old.get("global.aux_vector_file") else len(ids) if isinstance(ids, list) and ids else 1
-    planes = old.get("global.meta_map") or {}
-    extra = sum(2 if kind == "scaled_channel" else 1 for kind in planes.values()) if isinstance(planes, dict) else 0
-    return max(number_of_bands - vectors - extra, 1)

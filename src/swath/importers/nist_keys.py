@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from swath.importers.later import WEIGHTS
-from swath.importers.report import Draft, Rule, Table, dropped, flag, kept, number, whole
+from swath.importers.report import Draft, Rule, Table, dropped, flag, kept, number, reading, whole
 
 EVALUATIONS = 50  # the old training had no end but early stopping
 NO_TF = f"{WEIGHTS}. TensorFlow checkpoints and saved models are not read"
@@ -18,7 +18,7 @@ def fraction(value: Any, draft: Draft) -> None:
 
 
 def tile(value: Any, draft: Draft) -> str:
-    if not flag(draft.old.get("build_lmdb.use_tiling", 0)):
+    if not flag(draft.get("build_lmdb.use_tiling", 0)):
         return "without --use_tiling images were kept whole (cut to multiples of 32): nothing is cut here"
     side = whole(value)
     stride = side - 384 if side >= 448 else int(0.8 * side)
@@ -29,7 +29,7 @@ def tile(value: Any, draft: Draft) -> str:
 
 def tiling(value: Any, draft: Draft) -> str:
     if flag(value):
-        if draft.old.get("build_lmdb.tile_size") is None:
+        if draft.get("build_lmdb.tile_size") is None:
             draft.set("sample.tile", 512)
             draft.set("sample.overlap", 384)
         return "see --tile_size (512 unless said)"
@@ -69,9 +69,16 @@ def test_database(value: Any, draft: Draft) -> str:
     return "test database used as val: it chose the old model, so it scores nothing here"
 
 
+def checkpoint(value: Any, draft: Draft) -> str:
+    note = reading(value, "--saved_model_filepath is all that inference_unet.py needs",
+                   "has inference.py with --checkpoint_filepath, --number_classes and --number_channels",
+                   "both names; a model of Swath knows its classes and bands")  # fmt: skip
+    return f"{NO_TF}. {note}"
+
+
 def predicted(value: Any, draft: Draft) -> None:
     draft.tell("swath predict INPUT")
-    out = draft.old.get("inference.output_folder") or "maps"
+    out = draft.get("inference.output_folder") or "maps"
     draft.commands.append(f"swath predict MODEL {value} --out {out}")
 
 
@@ -110,8 +117,8 @@ NIST: Table = {
     "train.use_augmentation": Rule("augment.preset, " + ", ".join(f"augment.{k}" for k in AUGMENT), "what was built in", augmentation),
     "train.early_stopping": kept("train.patience", whole, "evaluations without a better validation loss"),
     "train.reader_count": dropped("no reader processes: samples are read by threads into kept buffers"),
-    "inference.saved_model_filepath": dropped(NO_TF),
-    "inference.checkpoint_filepath": dropped(NO_TF),
+    "inference.saved_model_filepath": Rule(None, NO_TF, checkpoint),
+    "inference.checkpoint_filepath": Rule(None, NO_TF, checkpoint),
     "inference.image_folder": Rule("swath predict INPUT", "files, folders, globs, manifests", predicted),
     "inference.output_folder": _OUT,
     "inference.output_dir": _OUT,

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
-from swath.importers.later import GPUS, POINTS, SOURCES, WEIGHTS
-from swath.importers.report import Draft, Rule, Table, dropped, flag, kept, number, reading, several, whole
+from swath.importers.later import GPUS, WEIGHTS
+from swath.importers.report import Draft, Rule, Table, command, dropped, flag, kept, number, reading, several, whole
 
 DERIVED = "computed from the network: nothing to choose, nothing to contradict"
 ONE_NAME = "not needed: a model has one input and one output"
 MEMORY = "predict.memory bounds it; the result does not depend on it"
 PLUMBING = "no effect: plumbing of TensorFlow"
-LABEL_SCENES = "polygons of the manifest"
+STACK = "its bands are stacked in this order"
+SELECTED = "swath points --"
+SAME_GROUND = "a sample is the same ground in every source, each at its own resolution"
 
 
 def plain(key: str) -> str:
@@ -20,28 +23,65 @@ def plain(key: str) -> str:
     return re.sub(r"\bsource\d+\b", "sourceN", key.partition("#")[0])
 
 
-def further_source(key: str) -> bool:
-    """True for parameters of any source but the first."""
-    return re.search(r"\bsource(?!1\b)\d+\b", key) is not None
+def further(old: dict[str, Any]) -> Table:
+    """The rules of the parameters of any source but the first."""
+    rules: dict[str, Rule] = {}
+    for key in old:
+        found = re.search(r"\b(source(?!1\b)\d+)\.(\w+)", key)
+        if found is not None and plain(key) in OTB:
+            make = _FURTHER.get((key.partition(".")[0], found[2]))
+            rules[key] = make(found[1]) if make else OTB[plain(key)]
+    return rules
 
 
 def images(value: Any, draft: Draft) -> str | None:
     draft.tell("scenes: image")
-    return f"{SOURCES}; several rasters of a source stand for a stack of bands" if len(several(value)) > 1 else None
+    return STACK if len(several(value)) > 1 else None
+
+
+def further_images(name: str) -> Rule:
+    def take(value: Any, draft: Draft) -> str:
+        if name not in draft.config.get("sources", {}):
+            draft.tell("scenes: labels")
+            return "the label raster, by its name"
+        draft.tell(f"sources.{name}")
+        return "a source of its own resolution: a column of the manifest"
+
+    return Rule("sources", "a source of its own resolution: a column of the manifest", take)
+
+
+def further_nodata(name: str) -> Rule:
+    def take(value: Any, draft: Draft) -> None:
+        if name in draft.config.get("sources", {}):
+            draft.config["sources"][name]["nodata_value"] = number(value)
+            draft.tell(f"sources.{name}")
+
+    return Rule("sources", "nodata_value of the source", take)
 
 
 def nodata(value: Any, draft: Draft) -> str:
     draft.set("bands.nodata_value", number(value))
-    return "pixels with this value in all bands are ignored; there any value of a patch rejected it"
+    draft.set("sample.reject_nodata", "any")
+    return "a patch with this value anywhere is rejected, as there; elsewhere pixels of it in all bands are ignored"
+
+
+def empty(value: Any, draft: Draft) -> str:
+    draft.set("bands.nodata_value", number(value))
+    return "pixels with this value in all bands are ignored, as there"
+
+
+def option(name: str, note: str) -> Rule:
+    """The rule of a parameter that is an option of `swath points`."""
+    return command(f"{SELECTED}{name}", note)
 
 
 def patch(value: Any, draft: Draft) -> str:
     draft.set("sample.tile", whole(value))
-    return "side of a sample; samples are cut on a grid, not at points"
+    return "side of a sample; the pixel that holds the point is at half of it, as there"
 
 
 def step(value: Any, draft: Draft) -> str:
-    side = draft.old.get("PatchesSelection.grid.psize")
+    side = draft.get("PatchesSelection.grid.psize")
     if side is None or whole(value) > whole(side):
         return "samples lie side by side: a step beyond the size of a patch leaves no gaps here"
     draft.set("sample.overlap", whole(side) - whole(value))
@@ -49,18 +89,20 @@ def step(value: Any, draft: Draft) -> str:
 
 
 def strategy(value: Any, draft: Draft) -> str:
-    if str(value) == "all":
-        draft.set("split.val", 0)
-        return "no split: everything trains"
-    draft.set("split.by", "block")
-    return "spatial blocks with a buffer, of close class shares, instead of neighbours in turn"
+    draft.tell(f"{SELECTED}split")
+    by = {"all": "none", "split": "interleave", "balanced": "chessboard"}.get(str(value), "chessboard")
+    draft.set("split.by", by)
+    side = draft.get("PatchesSelection.grid.psize")
+    if by != "none" and side is not None:
+        draft.set("split.buffer", min(32, whole(side) // 4))  # blocks are about as wide as a patch
+    return f"{by}: of blocks of labels instead of points, with a buffer, so that no label is in two splits"
 
 
 def part(name: str) -> Rule:
     def take(value: Any, draft: Draft) -> None:
         parts = {"train": 50.0, "valid": 25.0, "test": 25.0}
         for other in parts:
-            given = draft.old.get(f"PatchesSelection.strategy.split.{other}prop")
+            given = draft.get(f"PatchesSelection.strategy.split.{other}prop")
             parts[other] = parts[other] if given is None else number(given)
         if sum(parts.values()) <= 0:
             raise ValueError("the proportions are all 0")
@@ -72,14 +114,20 @@ def part(name: str) -> Rule:
     return Rule(became, "share of the labelled pixels" if became else "what validation and test leave", take)
 
 
-def served(value: Any, draft: Draft) -> str | None:
+def served(value: Any, draft: Draft) -> None:
     draft.tell("swath predict INPUT")
-    listed = several(value)
-    out = draft.old.get("TensorflowModelServe.out")
-    draft.commands.append(
-        f"swath predict MODEL {' '.join(map(str, listed))} --out {str(out).rpartition('/')[0] or 'maps'}"
-    )
-    return f"{SOURCES}; several rasters of a source stand for a stack of bands" if len(listed) > 1 else None
+    sources = {
+        m[1]: several(v) for k, v in draft.old.items() if (m := re.match(r"TensorflowModelServe\.(source\d+)\.il$", k))
+    }
+    out = str(draft.get("TensorflowModelServe.out", "")).rpartition("/")[0] or "maps"
+    cells = {("image" if n == "source1" else n): ";".join(map(str, v)) for n, v in sources.items()}
+    words = [f'--source "{n}={cell}"' for n, cell in cells.items()]
+    alone = len(cells) == 1 and len(several(value)) == 1
+    draft.commands.append(f"swath predict MODEL {several(value)[0] if alone else ' '.join(words)} --out {out}")
+
+
+def source_option(value: Any, draft: Draft) -> None:
+    draft.tell("swath predict --source")
 
 
 def names(value: Any, draft: Draft) -> str:
@@ -104,7 +152,7 @@ def epochs(value: Any, draft: Draft) -> None:
 
 
 def validation_step(value: Any, draft: Draft) -> str:
-    total = draft.old.get("TensorflowModelTrain.training.epochs", 100)
+    total = draft.get("TensorflowModelTrain.training.epochs", 100)
     draft.set("train.evaluations", max(whole(total) // max(whole(value), 1), 1))
     return f"an evaluation every {whole(value)} of {whole(total)} epochs"
 
@@ -116,52 +164,71 @@ def streaming(value: Any, draft: Draft) -> str:
 
 _BATCH = cost("samples per step; none is dropped")
 _EPOCHS = Rule("train.epochs", "passes over all samples", epochs)
-_VECTOR = Rule("scenes: labels", f"{LABEL_SCENES}; reprojected where needed")
-_FIELD = Rule("scenes: field", "numbers or texts")
+_VECTOR = Rule("scenes: labels", "polygons; reprojected where needed")
+_FIELD = Rule("scenes: field, classes.field", "numbers or texts")
 _RAM = dropped(MEMORY)
+_POLYGONS: Table = {
+    "in": Rule("scenes: image", "the image", images), "vec": _VECTOR, "field": _FIELD, "ram": _RAM, "elev": dropped("no effect"),
+    "mask": option("mask", "or polygons as `aoi` in the manifest"), "layer": Rule("scenes: layer", "the layer of the vectors"),
+}  # fmt: skip
+_FURTHER: dict[tuple[str, str], Callable[[str], Rule]] = {
+    ("PatchesExtraction", "il"): further_images,
+    ("PatchesExtraction", "nodata"): further_nodata,
+    ("PatchesExtraction", "patchsizex"): lambda name: dropped(SAME_GROUND),
+    ("PatchesExtraction", "patchsizey"): lambda name: dropped(SAME_GROUND),
+    ("TensorflowModelServe", "il"): lambda name: Rule(
+        "swath predict --source", "by the name of the source", source_option
+    ),
+}
 
 OTB: Table = {
-    "PatchesExtraction.sourceN.il": Rule("scenes: image", "of source 1", images),
+    "PatchesExtraction.sourceN.il": Rule("scenes: image", "further sources: `sources`; several rasters are stacked", images),
     "PatchesExtraction.sourceN.patchsizex": Rule("sample.tile", "of source 1", patch),
     "PatchesExtraction.sourceN.patchsizey": Rule("sample.tile", "of source 1; samples are square", patch),
-    "PatchesExtraction.sourceN.nodata": Rule("bands.nodata_value", "of source 1", nodata),
+    "PatchesExtraction.sourceN.nodata": Rule("bands.nodata_value, sample.reject_nodata", "any value of a patch rejects it", nodata),
     "PatchesExtraction.sourceN.out": dropped("no patches are written: `swath sample` makes a store, or training reads the rasters"),
-    "PatchesExtraction.vec": Rule("scenes: labels", "polygons; " + POINTS),
+    "PatchesExtraction.vec": Rule("scenes: labels, sample.points", "points are where samples are cut; reprojected where needed"),
     "PatchesExtraction.field": _FIELD,
     "PatchesExtraction.outlabels": dropped("labels lie in the store with their samples"),
     "PatchesExtraction.ram": _RAM,
     "PatchesSelection.in": Rule("scenes: image", "the image", images),
-    "PatchesSelection.mask": dropped("name polygons as `aoi` in the manifest"),
-    "PatchesSelection.nodata": Rule("bands.nodata_value", "in all bands, as there", nodata),
+    "PatchesSelection.mask": option("mask", "or polygons as `aoi` in the manifest"),
+    "PatchesSelection.nodata": Rule("bands.nodata_value", "in all bands, as there", empty),
     "PatchesSelection.grid.step": Rule("sample.overlap", "size of a patch less the step", step),
     "PatchesSelection.grid.psize": Rule("sample.tile", "side of a sample", patch),
-    "PatchesSelection.grid.offsetx": dropped("the grid begins at the corner"),
-    "PatchesSelection.grid.offsety": dropped("the grid begins at the corner"),
-    "PatchesSelection.strategy": Rule("split.by, split.val", "blocks instead of neighbours in turn", strategy),
-    "PatchesSelection.strategy.split.random": dropped("blocks are dealt by class shares and seed"),
+    "PatchesSelection.grid.offsetx": option("offset", "row and column"),
+    "PatchesSelection.grid.offsety": option("offset", "row and column"),
+    "PatchesSelection.strategy": Rule("swath points --split, split.by, split.buffer", "of blocks, with a buffer", strategy),
+    "PatchesSelection.strategy.split.random": option("order", "interleave or random"),
     "PatchesSelection.strategy.split.trainprop": part("train"),
     "PatchesSelection.strategy.split.validprop": part("valid"),
     "PatchesSelection.strategy.split.testprop": part("test"),
-    "PatchesSelection.strategy.balanced.sp": dropped("not yet in Swath: balanced selection; see train.sampler"),
-    "PatchesSelection.strategy.balanced.nclasses": dropped("not yet in Swath: balanced selection; see train.sampler"),
+    "PatchesSelection.strategy.balanced.sp": option("seed-share", "share of regular patches to begin with"),
+    "PatchesSelection.strategy.balanced.nclasses": dropped("counted from the labels"),
     "PatchesSelection.strategy.balanced.labelimage": Rule("scenes: labels", "a label raster"),
-    "PatchesSelection.outtrain": dropped("`swath sample` writes tiles.gpkg with a column `split`"),
-    "PatchesSelection.outvalid": dropped("`swath sample` writes tiles.gpkg with a column `split`"),
-    "PatchesSelection.outtest": dropped("`swath sample` writes tiles.gpkg with a column `split`"),
+    **{f"PatchesSelection.{key}": option("out", "one file with a column `split`") for key in ("outtrain", "outvalid", "outtest")},
     "PatchesSelection.ram": _RAM,
-    **{f"{app}.{key}": rule for app in ("PolygonClassStatistics", "DensePolygonClassStatistics", "SampleSelection")
-       for key, rule in {
-           "in": Rule("scenes: image", "the image", images), "vec": _VECTOR, "field": _FIELD, "ram": _RAM,
-           "mask": dropped("name polygons as `aoi` in the manifest"), "layer": Rule("scenes: layer", "the layer of the vectors"),
-           "out": dropped("`swath check` and `swath summarize` count pixels per class"),
-           "instats": dropped("counted again where they are needed"), "outrates": dropped("shares are in the result of `swath sample`"),
-           "strategy": dropped(POINTS), "sampler": dropped(POINTS), "rand": kept("train.seed", whole, "one seed for everything"),
-           "elev": dropped("no effect"),
-       }.items()},
+    **{f"{app}.{key}": rule for app in ("PolygonClassStatistics", "DensePolygonClassStatistics")
+       for key, rule in {**_POLYGONS, "out": option("statistics", "pixels per class and per polygon, JSON or CSV")}.items()},
+    **{f"SampleSelection.{key}": rule for key, rule in _POLYGONS.items()},
+    "SampleSelection.instats": dropped("counted again where they are needed"),
+    "SampleSelection.out": option("out", "a GeoPackage"),
+    "SampleSelection.outrates": dropped("rates are in the result"),
+    "SampleSelection.strategy": option("strategy", "by the same names"),
+    "SampleSelection.strategy.constant.nb": option("number", "points per class"),
+    "SampleSelection.strategy.percent.p": option("number", "percent; Swath counts in percent, too"),
+    "SampleSelection.strategy.total.v": option("number", "points in all"),
+    "SampleSelection.strategy.byclass.in": option("counts", "ID:N words instead of a file"),
+    "SampleSelection.sampler": option("sampler", "periodic or random"),
+    "SampleSelection.sampler.periodic.jitter": option("jitter", "0 to 1"),
+    "SampleSelection.rand": option("seed", "of everything random"),
     "LabelImageSampleSelection.inref": Rule("scenes: labels", "a label raster"),
-    "LabelImageSampleSelection.strategy": dropped(POINTS),
+    "LabelImageSampleSelection.strategy": option("strategy", "by the same names; ids are kept, there the smallest was taken off"),
+    "LabelImageSampleSelection.strategy.constant.nb": option("number", "points per class"),
+    "LabelImageSampleSelection.strategy.total.v": option("number", "points in all"),
     "LabelImageSampleSelection.nodata": Rule("classes.ignore", "a label value that never counts"),
-    "LabelImageSampleSelection.outvec": dropped(POINTS),
+    "LabelImageSampleSelection.pad": dropped("points lie on pixel centres"),
+    "LabelImageSampleSelection.outvec": option("out", "a GeoPackage"),
     "LabelImageSampleSelection.ram": _RAM,
     "TensorflowModelTrain.model.dir": dropped(WEIGHTS),
     "TensorflowModelTrain.model.restorefrom": dropped(WEIGHTS),

@@ -73,17 +73,18 @@ def _keyed(files: Iterable[Path], pairing: Pairing, problems: list[str]) -> dict
     return found
 
 
-def size_faults(pairs: Sequence[tuple[Path, Path]]) -> list[str]:
-    """Every pair that cannot be read or differs in size."""
-    faults = []
+def size_faults(pairs: Sequence[tuple[Path, Path]]) -> dict[tuple[Path, Path], str]:
+    """Every pair that cannot be read or differs in size, with the reason."""
+    faults: dict[tuple[Path, Path], str] = {}
     for image, mask in pairs:
         try:
             mine, theirs = raster_info(image).grid, raster_info(mask).grid
         except DataError as e:
-            faults.append(f"{e.where} {e.message}")
+            faults[image, mask] = f"{e.where} {e.message}"
             continue
         if mine.shape != theirs.shape:
-            faults.append(f"{mask} is {theirs.width} x {theirs.height} pixels, its image {mine.width} x {mine.height}")
+            sizes = f"{theirs.width} x {theirs.height} pixels, its image {mine.width} x {mine.height}"
+            faults[image, mask] = f"{mask} is {sizes}"
     return faults
 
 
@@ -102,16 +103,22 @@ def mask_values(masks: Iterable[Path]) -> list[int]:
     return sorted(found)
 
 
+def greys(values: Sequence[int]) -> bool:
+    """True for values of a grey mask: 0 and 255 alone, or too many of 0 to 255 to be classes."""
+    inside = all(0 <= v <= 255 for v in values)
+    return inside and ((255 in values and set(values) <= {0, 255}) or len(values) > _MOST_CLASSES)
+
+
 def class_table(values: Sequence[int], names: Callable[[int], str] = "class {}".format) -> dict[int, dict[str, object]]:
-    """The classes of mask values: each value above 0 is a class; 0 and 255 alone are a grey mask with one class.
+    """The classes of mask values: each value above 0 is a class; of grey masks all above 127 is one class.
 
     Raises ConfigError where the values are too many to be classes.
     """
-    if set(values) <= {0, 255} and 255 in values:
+    if greys(values):
         return {1: {"name": names(1), "color": palette(2)[1], "source": [">127"]}}
     ids = [v for v in values if v != 0]
     if len(ids) > _MOST_CLASSES or any(v < 0 or v > 65534 for v in ids):
         raise ConfigError("classes-unclear", "masks", f"hold {len(ids)} values from {min(ids)} to {max(ids)}",
                           "these are no class ids: write `classes` with thresholds as `source` by hand")  # fmt: skip
-    colours = palette(len(ids) + 1)
+    colours = palette(max(len(ids), 1) + 1)
     return {v: {"name": names(v), "color": colours[n]} for n, v in enumerate(ids or [1], 1)}

@@ -6,7 +6,7 @@ from pathlib import Path, PureWindowsPath
 
 from swath.importers.report import Draft
 
-_ABOVE = 4  # folders above the source that may have been the working directory
+_ABOVE = 3  # the folder of the source and two above it may have been the working directory
 
 
 def located(text: object, draft: Draft, near: Path | None = None) -> Path | None:
@@ -15,6 +15,8 @@ def located(text: object, draft: Draft, near: Path | None = None) -> Path | None
     It is looked for in `draft.root`; without one beside `near` and the source, in the folders above, then in the
     working directory. A Windows path is tried with its backslashes as slashes.
     """
+    if not str(text).strip():
+        return None
     for name in (str(text).strip(), PureWindowsPath(str(text).strip()).as_posix()):
         for base in _bases(draft, near):
             if (base / name).exists():

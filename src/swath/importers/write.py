@@ -17,8 +17,6 @@ from swath.disk.scenes import COLUMNS
 from swath.importers.report import Draft
 from swath.yamltext import parse_yaml
 
-PATHS = ("image", "labels", "aoi", "metadata")
-
 
 def require_files(draft: Draft, *, allow_missing: bool) -> None:
     """Nothing, or a DataError that lists every file that is named and not there, or has no partner."""
@@ -43,7 +41,7 @@ def publish_draft(draft: Draft, out: Path, system: str) -> tuple[Path | None, Pa
     The config is read back before anything is written, so what is published is valid. Raises ConfigError (import-value).
     """
     config, manifest = _places(draft, out)
-    text = config_text(draft.config, f"{system} {draft.source.name}")
+    text = config_text(_placed(draft.config, out), f"{system} {draft.source.name}")
     if not draft.config.get("classes"):
         return None, None
     try:
@@ -77,9 +75,7 @@ def config_text(config: dict[str, Any], origin: str) -> str:
 
 def manifest_text(rows: Iterable[dict[str, Any]], out: Path) -> str:
     """The CSV text of a manifest in `out`, its paths relative to it; empty columns are left out."""
-    listed = [
-        {k: _relative(v, out) if k in PATHS else v for k, v in row.items() if v not in (None, "")} for row in rows
-    ]
+    listed = [{k: _cell(v, out) for k, v in row.items() if v not in (None, "")} for row in rows]
     used = {k for row in listed for k in row}
     columns = [c for c in COLUMNS if c in used] + sorted(used - set(COLUMNS))
     text = io.StringIO()
@@ -89,9 +85,18 @@ def manifest_text(rows: Iterable[dict[str, Any]], out: Path) -> str:
     return text.getvalue()
 
 
-def _relative(path: str | Path, out: Path) -> str:
-    """The path as seen from `out`; an address such as `s3://` stays as it is."""
-    return str(path) if "://" in str(path) else Path(os.path.relpath(path, out)).as_posix()
+def _cell(value: Any, out: Path) -> Any:
+    """A value of the manifest; several files of one image are separated by semicolons."""
+    if isinstance(value, list):
+        return ";".join(str(_cell(v, out)) for v in value)
+    return Path(os.path.relpath(value, out)).as_posix() if isinstance(value, Path) else value
+
+
+def _placed(value: Any, out: Path) -> Any:
+    """The same plain values, with paths as seen from `out`."""
+    if isinstance(value, dict):
+        return {k: _placed(v, out) for k, v in value.items()}
+    return _cell(value, out) if isinstance(value, Path) else value
 
 
 def _flow(value: Any) -> str:

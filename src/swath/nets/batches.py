@@ -1,10 +1,11 @@
-"""Training batches whose content is a pure function of (seed, step), read ahead by a thread."""
+"""Training batches whose content is a pure function of (seed, step), read ahead by threads into kept buffers."""
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,56 +15,31 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from swath.core.bands import Bands
+from swath.core.draws import below
 from swath.core.errors import ConfigError
+from swath.core.samplers import build_sampler, epoch_length
 from swath.core.windows import Window, up
-from swath.disk.samples import Sample, Samples
+from swath.disk.sample import Sample, Samples
+
+DRAWS = 5  # tries to find a crop with a labelled pixel
+AHEAD = 256  # draws that samples are told of beforehand
 
 
-@dataclass(frozen=True)
+@dataclass
 class Batch:
     """Raw `image` (B, C, h, w) in the file's type, `labels` (B, h, w), `valid` bool (B, h, w), `scenes` (B,)."""
 
     image: Tensor
     labels: Tensor
     valid: Tensor
-    scenes: tuple[int, ...]
-
-
-@dataclass
-class Order:
-    """Which sample stands at which position of an endless row: each epoch a new permutation of all samples.
-
-    `class_presence` draws a class uniformly, then a sample that holds it (NIST FC-DenseNet's balance); `presence` is
-    bool (samples, classes).
-    """
-
-    samples: int
-    seed: int
-    presence: NDArray[np.bool_] | None = None
-
-    def __post_init__(self) -> None:
-        self._epoch = -1
-        self._row: NDArray[np.int64] = np.empty(0, np.int64)
-
-    def at(self, position: int) -> int:
-        """The sample at a position; epoch e takes positions [e * samples, (e + 1) * samples)."""
-        if self.presence is not None:
-            return self._balanced(position)
-        epoch, place = divmod(position, self.samples)
-        if epoch != self._epoch:
-            self._row = np.random.default_rng((self.seed, 1, epoch)).permutation(self.samples)
-            self._epoch = epoch
-        return int(self._row[place])
-
-    def _balanced(self, position: int) -> int:
-        assert self.presence is not None
-        draw = np.random.default_rng((self.seed, 2, position))
-        held = np.flatnonzero(self.presence.any(0))
-        return int(draw.choice(np.flatnonzero(self.presence[:, draw.choice(held)])))
+    scenes: tuple[int, ...] = ()
 
 
 class Batches:
-    """Batches of random crops. `at(step)` builds one; `ahead(first, last)` reads them ahead in a thread."""
+    """Batches of random crops. `at(step)` builds one; `ahead(first)` reads them ahead by `workers` threads.
+
+    `pinned` keeps the buffers in page-locked memory, from where a GPU copies faster.
+    """
 
     def __init__(
         self,
@@ -75,71 +51,121 @@ class Batches:
         ignore: int,
         stride: int,
         sampler: str = "uniform",
+        workers: int = 2,
+        pinned: bool = False,
     ) -> None:
         if not samples.places:
             raise ConfigError("samples-none", "train", "there is no training sample", "check splits and filters")
         self.samples, self.batch_size, self.seed, self.ignore = samples, batch_size, seed, ignore
-        self.crop, self.side = crop, up(crop, stride)
-        presence = class_presence(samples, ignore) if sampler == "class_presence" else None
-        self.order = Order(len(samples.places), seed, presence)
+        self.crop, self.side, self.workers, self.pinned = crop, up(crop, stride), workers, pinned
+        boxes = [p.read for p in samples.places]
+        self.heights, self.widths = np.array([b.height for b in boxes]), np.array([b.width for b in boxes])
+        self.scenes = np.array([p.scene for p in samples.places])
+        self.full = samples.counts.sum(1) == self.heights * self.widths  # every crop has a label
+        population = samples.population(crop)
+        self.draw = build_sampler(sampler, population, seed)
+        self.epoch = epoch_length(sampler, population)
+        self.gathers = sampler == "blocks"  # neighbours are drawn together: what they share is read once
         self.waited = 0.0
 
     @property
     def per_epoch(self) -> float:
         """Steps per epoch."""
-        return len(self.samples.places) / self.batch_size
+        return self.epoch / self.batch_size
 
     def at(self, step: int) -> Batch:
         """The batch of a step, the same whenever it is asked for."""
-        first = step * self.batch_size
-        found = [self._crop(position) for position in range(first, first + self.batch_size)]
-        side, count = self.side, len(found)
-        dtype = np.result_type(*[sample.image.dtype for _, sample in found])  # scenes may differ
-        image = np.zeros((count, found[0][1].image.shape[0], side, side), dtype)
-        labels = np.full((count, side, side), self.ignore, found[0][1].labels.dtype)
-        valid = np.zeros((count, side, side), bool)
-        for i, (_, sample) in enumerate(found):
-            h, w = sample.labels.shape
-            image[i, :, :h, :w], labels[i, :h, :w], valid[i, :h, :w] = sample.image, sample.labels, sample.valid
-        scenes = tuple(scene for scene, _ in found)
-        return Batch(torch.from_numpy(image), torch.from_numpy(labels), torch.from_numpy(valid), scenes)
+        return self._fill(step, self._buffer())
 
-    def ahead(self, first: int, depth: int = 2) -> Generator[Batch, None, None]:
-        """Batches from step `first` on, endlessly, `depth` of them read ahead; `waited` sums the seconds of waiting."""
-        with ThreadPoolExecutor(1, "swath-batches") as pool:
-            queue = [pool.submit(self.at, first + i) for i in range(depth)]
+    def ahead(self, first: int, depth: int | None = None) -> Generator[Batch, None, None]:
+        """Batches from step `first` on, endlessly; `waited` sums the seconds of waiting.
+
+        Up to `depth` batches (default: one more than threads) are read ahead into a ring of kept buffers: a batch is
+        overwritten once the next but one is asked for, so what is to stay must be copied.
+        """
+        if self.workers == 0:
+            yield from self._one_by_one(first)
+            return
+        depth = depth or self.workers + 1
+        free = deque(self._buffer() for _ in range(depth + 2))
+        queue: deque[Future[Batch]] = deque()
+        pool = ThreadPoolExecutor(self.workers, "swath-batches")
+        try:
+            for step in range(first, first + depth):
+                queue.append(self._submit(pool, step, free))
             step = first + depth
-            try:
-                while True:
-                    started = time.monotonic()
-                    batch = queue.pop(0).result()
-                    self.waited += time.monotonic() - started
-                    queue.append(pool.submit(self.at, step))
-                    step += 1
-                    yield batch
-            finally:
-                for future in queue:
-                    future.cancel()
+            while True:
+                started = time.monotonic()
+                batch = queue.popleft().result()
+                self.waited += time.monotonic() - started
+                queue.append(self._submit(pool, step, free))
+                step += 1
+                yield batch
+                free.append(batch)
+        finally:
+            pool.shutdown(cancel_futures=True)
+            self.samples.release()
 
-    def _crop(self, position: int) -> tuple[int, Sample]:
-        """A crop with at least one labelled pixel, if a few draws find one."""
-        index = self.order.at(position)
-        place = self.samples.places[index]
-        draw = np.random.default_rng((self.seed, 3, position))
-        height, width = min(self.crop, place.read.height), min(self.crop, place.read.width)
-        for _ in range(5):
-            row = int(draw.integers(place.read.height - height + 1))
-            col = int(draw.integers(place.read.width - width + 1))
-            sample = self.samples.read(index, Window(row, col, height, width))
-            if (sample.labels != self.ignore).any():
-                break
-        return place.scene, sample
+    def _submit(self, pool: ThreadPoolExecutor, step: int, free: deque[Batch]) -> Future[Batch]:
+        if self.gathers:
+            start = step * self.batch_size
+            self.samples.expect(self.draw(np.arange(start, start + max(AHEAD, 2 * self.batch_size))))
+        return pool.submit(self._fill, step, free.popleft())
 
+    def _one_by_one(self, first: int) -> Generator[Batch, None, None]:
+        buffers = [self._buffer(), self._buffer()]
+        step = first
+        while True:
+            started = time.monotonic()
+            batch = self._fill(step, buffers[step % 2])
+            self.waited += time.monotonic() - started
+            step += 1
+            yield batch
 
-def class_presence(samples: Samples, ignore: int) -> NDArray[np.bool_]:
-    """Which sample holds which class: bool (samples, classes)."""
-    counts = [np.bincount(samples.read(i).labels.ravel(), minlength=ignore + 1) for i in range(len(samples.places))]
-    return np.array(counts)[:, :ignore] > 0
+    def _buffer(self) -> Batch:
+        """A batch to be filled: nothing labelled, nothing valid."""
+        schema, side, count = self.samples.schema, self.side, self.batch_size
+        image = torch.from_numpy(np.zeros((count, schema.bands, side, side), schema.dtype))
+        labels = torch.from_numpy(np.full((count, side, side), self.ignore, schema.labels))
+        valid = torch.from_numpy(np.zeros((count, side, side), bool))
+        if self.pinned:
+            image, labels, valid = image.pin_memory(), labels.pin_memory(), valid.pin_memory()
+        return Batch(image, labels, valid)
+
+    def _fill(self, step: int, batch: Batch) -> Batch:
+        """The batch of a step, written into kept tensors."""
+        positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+        drawn = self.draw(positions)
+        heights, widths = np.minimum(self.heights[drawn], self.crop), np.minimum(self.widths[drawn], self.crop)
+        rows = self._offsets(self.heights[drawn] - heights, positions, 0)
+        cols = self._offsets(self.widths[drawn] - widths, positions, 1)
+        image, labels, valid = batch.image.numpy(), batch.labels.numpy(), batch.valid.numpy()
+        boxes = zip(drawn.tolist(), rows.tolist(), cols.tolist(), heights.tolist(), widths.tolist(), strict=True)
+        for i, (index, row, col, height, width) in enumerate(boxes):
+            out = Sample(image[i], labels[i], valid[i])
+            if (height, width) != labels.shape[1:]:
+                out.image[...], out.labels[...], out.valid[...] = 0, self.ignore, False
+                out = Sample(image[i, :, :height, :width], labels[i, :height, :width], valid[i, :height, :width])
+            self.samples.read_into(index, Window(row, col, height, width), out)
+            if not self.full[index]:
+                self._find_label(index, int(positions[i]), out)
+        batch.scenes = tuple(self.scenes[drawn].tolist())
+        return batch
+
+    def _offsets(self, room: NDArray[np.int64], positions: NDArray[np.int64], lane: int) -> NDArray[np.int64]:
+        """Where crops begin, each 0 to `room`."""
+        return below(room + 1, self.seed, 3, positions, lane) if room.any() else room
+
+    def _find_label(self, index: int, position: int, out: Sample) -> None:
+        """Moves a crop without a labelled pixel, if a few more draws find one."""
+        height, width = out.labels.shape
+        at = np.array([position])
+        for lane in range(2, 2 * DRAWS, 2):
+            if (out.labels != self.ignore).any():
+                return
+            row = int(self._offsets(self.heights[[index]] - height, at, lane)[0])
+            col = int(self._offsets(self.widths[[index]] - width, at, lane + 1)[0])
+            self.samples.read_into(index, Window(row, col, height, width), out)
 
 
 class Scaler:

@@ -4,62 +4,99 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swath.core.bands import Bands
 from swath.core.errors import DataError
+from swath.core.splits import Split
+from swath.disk.cachedsamples import DiskSamples, KeptSamples, unpacked_store
 from swath.disk.project import SAMPLE_SECTIONS, Project, fit_bands
-from swath.disk.samples import RasterSamples, Samples, scene_bands
-from swath.disk.store import StoreSamples
+from swath.disk.sample import Samples
+from swath.disk.store import StoreSamples, read_card
+
+LEARNT: tuple[Split, ...] = ("trn", "val")  # splits: the test split is evaluate's alone
 
 
 @dataclass
 class Task:
-    """What is learnt from: samples of both splits, the fitted bands, and the class pixels of the training split."""
+    """What is learnt from: samples of both splits and the fitted bands."""
 
     train: Samples
     val: Samples
     bands: Bands
     bands_of: Callable[[int], Bands]
-    pixels: NDArray[np.int64]
     source: str
+
+    @property
+    def pixels(self) -> NDArray[np.int64]:
+        """Label pixels of the training split per class, int64 (C,)."""
+        return self.train.counts.sum(0)
 
 
 def project_task(project: Project) -> Task:
-    """The samples of the store, where it was made and is wanted, else of the rasters."""
+    """The samples of the store that the config names, or of the run's own where it was made and is wanted, else of the
+    rasters; kept where `train.cache` says. Raises DataError (store-missing, store-stale).
+    """
     spec, store = project.config.train, project.store_dir
+    if project.card is not None:
+        assert spec.store is not None
+        return _store_task(project, project.path.parent / spec.store)
     made = (store / "card.json").exists()
     if spec.data == "store" and not made:
         raise DataError(
             "store-missing", store, "there is no store", "make it: swath sample CONFIG, or set train.data=rasters"
         )
     if made and spec.data != "rasters":
-        samples = StoreSamples(store, "trn")
-        if samples.card["fingerprint"] != project.fingerprint(*SAMPLE_SECTIONS):
+        if read_card(store)["fingerprint"] != project.fingerprint(*SAMPLE_SECTIONS):
             raise DataError("store-stale", store, "was made with another config or other inputs",
                             "make it anew: swath sample CONFIG --overwrite, or set train.data=rasters")  # fmt: skip
-        return _store_task(samples, StoreSamples(store, "val"))
+        return _store_task(project, store)
+    return _raster_task(project)
+
+
+def _raster_task(project: Project) -> Task:
+    from swath.disk.packing import pack  # GDAL is loaded only where rasters are read
+    from swath.disk.rastersamples import RasterSamples
+    from swath.disk.samples import scene_bands
+
+    memory, cache = project.config.runtime.memory, project.config.train.cache
     bands, _ = fit_bands(project)
-    memory = project.config.runtime.memory
-    train_, val = RasterSamples(project, "trn", memory), RasterSamples(project, "val", memory)
-    pixels = train_.filter()
-    val.filter()
-    return Task(train_, val, bands, scene_bands(project, bands), pixels, "rasters")
+    parts = [RasterSamples(project, split, memory, cache) for split in LEARNT]
+    if cache == "disk":
+        directory = _cache(project)
+        print_ = project.fingerprint(*SAMPLE_SECTIONS)
+        if not (directory / "card.json").exists() or read_card(directory)["fingerprint"] != print_:
+            pack(project, directory, print_, LEARNT, "none")
+        kept = [DiskSamples(directory, split, base) for split, base in zip(LEARNT, parts, strict=True)]
+        return Task(kept[0], kept[1], bands, scene_bands(project, bands), "rasters, kept on disk")
+    return Task(parts[0], parts[1], bands, scene_bands(project, bands), "rasters")
 
 
-def _store_task(train_: StoreSamples, val: StoreSamples) -> Task:
-    bands = Bands.from_dict(train_.card["bands"])
-    per_scene = [replace(bands, gain=tuple(g), offset=tuple(o)) for g, o in train_.card["scene_scaling"]]
-    pixels = np.sum([r["counts"] for r in train_.index], axis=0).astype(np.int64)
-    return Task(train_, val, bands, per_scene.__getitem__, pixels, "store")
+def _store_task(project: Project, store: Path) -> Task:
+    card, cache = read_card(store), project.config.train.cache
+    bands = Bands.from_dict(card["bands"])
+    per_scene = [replace(bands, gain=tuple(g), offset=tuple(o)) for g, o in card["scene_scaling"]]
+    if cache == "disk" and card["schema"].get("codec", "none") != "none":
+        unpacked_store(store, LEARNT, _cache(project))
+        store = _cache(project)
+    parts: list[Samples] = [StoreSamples(store, split) for split in LEARNT]
+    if cache == "ram":
+        parts = [KeptSamples(samples) for samples in parts]
+    return Task(parts[0], parts[1], bands, per_scene.__getitem__, "store")
+
+
+def _cache(project: Project) -> Path:
+    return project.run_dir / "cache.store"
 
 
 def require_two_classes(project: Project, task: Task) -> None:
     """Nothing, or a DataError: from labels of a single class nothing can be learnt but a blank map."""
     if not task.train.places:
-        raise DataError("samples-none", project.path, "there is no training sample", "lower sample.min_annotated or sample.class_min")
+        fix = "lower sample.min_annotated or sample.class_min" if project.card is None else "name a store with samples of trn"
+        raise DataError("samples-none", project.path, "there is no training sample", fix)
     seen = [name for name, count in zip(project.legend.names, task.pixels, strict=True) if count]
     if len(seen) < 2:
         raise DataError("classes-one", project.path, f"all training labels are {', '.join(seen) or 'ignored'}: there is "

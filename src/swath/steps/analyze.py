@@ -24,6 +24,7 @@ from swath.disk.label_pixels import label_pixels
 from swath.disk.leakage import leak_lines, leakage
 from swath.disk.project import Project
 from swath.disk.publish import make_directory, sweep
+from swath.disk.samples import refused_points
 from swath.disk.tiletable import TABLE, TileTable, decide, reasons_in_order, tile_table
 from swath.messages import counts, say, table
 
@@ -54,7 +55,7 @@ def analyze(project: Project, *, search: bool = False) -> dict[str, Any]:
     return {
         "splits": splits,
         "samples": {s: int((kept & (groups == n)).sum()) for n, s in enumerate(SPLITS)},
-        "dropped": _reasons(verdicts, np.ones(len(verdicts), bool)),
+        "dropped": reasons_in_order(Counter(v for v in verdicts if v) + Counter(refused_points(project))),
         "dropped_by_split": {s: _reasons(verdicts, groups == n) for n, s in enumerate(SPLITS)},
         "scenes": [
             {"scene": project.scenes[i].name, "split": SPLITS[n], "samples": int((mine & kept).sum()),

@@ -14,15 +14,16 @@ from typing import Any
 
 from swath.config import BandsSpec, Config, LabelsSpec, load_config
 from swath.core.errors import ConfigError, DataError
-from swath.core.legend import Legend
 from swath.core.splits import Region
 from swath.disk import vector
 from swath.disk.audit import LEVELS, Finding, from_error, merged, raster_findings, share
-from swath.disk.audit_classes import band_labels, count_classes, lay_out
+from swath.disk.audit_classes import band_labels, count_classes, lay_out, shared_pixels
 from swath.disk.audit_labels import LayerAudit, crs_findings, placement
 from swath.disk.audit_pairs import LabelAudit, pair_findings, raster_input, unreadable_input, vector_input
 from swath.disk.audit_points import place_findings
 from swath.disk.audit_scenes import Member, image_findings, leak_findings
+from swath.disk.faults import Fault, publish_faults
+from swath.disk.geotiff import require_free
 from swath.disk.images import image_info
 from swath.disk.inputs import Inputs
 from swath.disk.probe import Probe, probe
@@ -48,6 +49,7 @@ class Audit:
     inputs: dict[Image, dict[str, Any]] = field(default_factory=dict)
     infos: dict[Image, RasterInfo] = field(default_factory=dict)
     probes: dict[Image, Probe] = field(default_factory=dict)
+    loose: list[Fault] = field(default_factory=list)
 
     def open(self, images: Iterable[Image]) -> None:
         """Reads the headers of images; what cannot be read becomes a finding."""
@@ -101,15 +103,19 @@ class Audit:
         }
 
 
-def check_project(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+def check_project(
+    path: str | Path, overrides: Sequence[str] = (), *, faults: str | Path | None = None, overwrite: bool = False
+) -> dict[str, Any]:
     """The audit of a config: `ok`, `findings` [{level, code, where, message, fix, files}], `inputs`, `classes` per split.
 
-    Everything about the content of files is a finding; only problems in the config's own text raise (ConfigError).
+    `faults` names a GeoPackage for the features that something is wrong with. Everything about the content of files is
+    a finding; only problems in the config's own text raise (ConfigError), and a file in the way (ResourceError).
     """
     path = Path(path).absolute()
+    if faults is not None:
+        require_free([Path(faults)], [], overwrite=overwrite)
     config = load_config(path, overrides)
     legend = config.legend()
-    _refuse_unknown_classes(config, legend)
     audit = Audit(LabelAudit(legend, config.labels), config.bands)
     with remote_access(config.runtime.remote):
         scenes = with_points(_scenes(config, path, audit), points_path(config, path))
@@ -122,14 +128,19 @@ def check_project(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, 
     _ = project.stride if sound else None  # a wrong overlap is a problem of the config
     regions, carved = lay_out(project, {s.split or "trn" for s in scenes if s.labels})
     classes, exact, told = count_classes(project, regions, audit.labels)
-    audit.found += [*carved, *told, *place_findings(project)]
+    shared, shared_told = shared_pixels(project)
+    audit.found += [*carved, *told, *shared_told, *place_findings(project)]
     audit.found += _between(scenes, audit, {s.name: r for s, r in zip(sound, regions, strict=True)})
     audit.found += band_labels(project, regions, audit.probes)
-    return audit.result(classes=classes, classes_exact=exact)
+    return audit.result(classes=classes, classes_exact=exact, leakage=shared, **_publish_faults(audit, faults))
 
 
-def check_files(files: Sequence[str | Path]) -> dict[str, Any]:
+def check_files(
+    files: Sequence[str | Path], *, faults: str | Path | None = None, overwrite: bool = False
+) -> dict[str, Any]:
     """The audit of rasters and vectors, of folders and globs of them, and of manifests with their labels."""
+    if faults is not None:
+        require_free([Path(faults)], [], overwrite=overwrite)
     audit = Audit(LabelAudit(None, LabelsSpec()), BandsSpec())
     given = Inputs()
     for item in files:
@@ -149,7 +160,15 @@ def check_files(files: Sequence[str | Path]) -> dict[str, Any]:
         except DataError as e:
             audit.fail(e, path)
     audit.found += _between([*given.scenes, *(Scene(p.stem, p) for p in given.rasters)], audit, {})
-    return audit.result()
+    return audit.result(**_publish_faults(audit, faults))
+
+
+def _publish_faults(audit: Audit, target: str | Path | None) -> dict[str, Any]:
+    """The file of faulty features where one is wanted, and their number."""
+    if target is None:
+        return {}
+    found = [*audit.labels.faults, *audit.loose]
+    return {"faults": str(publish_faults(Path(target).absolute(), found)), "faulty_features": len(found)}
 
 
 def _scenes(config: Config, path: Path, audit: Audit) -> tuple[Scene, ...]:
@@ -179,7 +198,7 @@ def _scenes(config: Config, path: Path, audit: Audit) -> tuple[Scene, ...]:
     found = []
     for scene in scenes:
         try:
-            found.append(with_sources(scene, config.sources, (path.parent,)))
+            found.append(with_sources(scene, config.inputs(), (path.parent,)))
         except DataError as e:
             audit.found.append(from_error(e, scene.place))
     return tuple(found)
@@ -188,17 +207,6 @@ def _scenes(config: Config, path: Path, audit: Audit) -> tuple[Scene, ...]:
 def _place(where: str) -> Path:
     """The place that an error names."""
     return location(where) if is_remote(where) else Path(where)
-
-
-def _refuse_unknown_classes(config: Config, legend: Legend) -> None:
-    """Raises ConfigError where a setting names a class that the table does not have."""
-    weights = config.train.class_weights
-    for name in (
-        *config.sample.class_min,
-        *(weights if isinstance(weights, dict) else ()),
-        *(config.vectorize.classes or ()),
-    ):
-        legend.index(name)
 
 
 def _stride(config: Config) -> int:
@@ -286,6 +294,7 @@ def _loose_vector(path: Path, audit: Audit) -> list[Finding]:
     layer = LayerAudit(path)
     layer.add(vector.read_features(path))
     found = list(layer.findings())
+    audit.loose += layer.faults
     if info.crs is None:
         found.append(
             Finding(
@@ -332,6 +341,8 @@ def render(result: dict[str, Any]) -> str:
     for f in result["findings"]:
         fix = f"; {f['fix']}" if f["fix"] else ""
         lines.append(f"{f['level']}: {f['where'].removeprefix(inside)}: {f['message']}{fix}")
+    if "faults" in result:
+        lines.append(f"faults: {result['faults']} ({result['faulty_features']:,} features)")
     counts = Counter(f["level"] for f in result["findings"])
     verdict = "ready" if result["ok"] else "not ready"
     return "\n".join([*lines, f"{verdict}: " + ", ".join(f"{counts[v]} {v}{'s' * (counts[v] != 1)}" for v in LEVELS)])

@@ -21,6 +21,7 @@ from swath.disk.crs import on_grid, transformer
 from swath.disk.geotiff import off_grid, require_free
 from swath.disk.publish import sweep
 from swath.disk.raster import SUFFIXES, RasterInfo, RasterReader, raster_info
+from swath.disk.remote import location
 from swath.disk.rows import Columns, publish_rows, require_format
 from swath.disk.scenes import Scene
 from swath.progress import Progress
@@ -54,7 +55,7 @@ def flatten(
     grid: with numbers), ResourceError where `out` is there.
     """
     started = time.monotonic()
-    target, source, events = Path(out).absolute(), Path(image), Events()
+    target, source, events = Path(out).absolute(), location(image), Events()
     require_format(target)
     files = label_files(labels)
     require_free([target], [source, *files], overwrite=overwrite)

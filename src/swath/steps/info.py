@@ -170,7 +170,7 @@ def _config_rows(config: Config, path: Path) -> tuple[tuple[Scene, ...], list[Da
         if isinstance(config.scenes, str):
             manifest = path.parent / config.scenes
             return survey(manifest_rows(manifest), manifest.parent)
-        return survey(((f"{path} scene {i}", row) for i, row in enumerate(config.scenes, 1)), path.parent)
+        return survey(((f"{path} scene {i}", row) for i, row in enumerate(config.scenes or (), 1)), path.parent)
     except DataError as e:
         return (), [e]
 

@@ -21,7 +21,7 @@ from swath.disk.images import image_info
 from swath.disk.labels import Labels
 from swath.disk.maps import PREFIX
 from swath.disk.publish import make_directory, sweep
-from swath.disk.samples import class_counts
+from swath.disk.sample import class_counts
 from swath.disk.scenes import Scene
 from swath.disk.stack import Image
 from swath.messages import warn

@@ -47,21 +47,23 @@ def points(
     targets = [Path(p).absolute() for p in (out, statistics) if p is not None]
     _require_targets(targets, out, statistics, draw)
     require_free(targets, [p for s in sources for p in s.inputs], overwrite=overwrite)
+    labelled = [s for s in sources if s.classes is not None] or sources
+    if draw.strategy != "grid":
+        events.count("scene without labels", len(sources) - len(labelled))
+        sources = labelled
     names = {i: n for s in sources for i, n in s.names.items()}
     on_grid, result = draw.strategy in GRID_STRATEGIES, {}
-    strips = [] if on_grid and statistics is None else counted(sources, draw, events)
+    strips = [] if on_grid and statistics is None else counted(labelled, draw, events)
     available = sum((Counter(c) for _, _, c in strips), Counter[int]())
     if statistics is not None:
-        result["statistics"] = str(_publish_statistics(Path(statistics).absolute(), sources, available, names))
+        result["statistics"] = str(_publish_statistics(Path(statistics).absolute(), labelled, available, names))
     if out is None:
         told = {names.get(i, str(i)): {"id": i, "available": n} for i, n in sorted(available.items())}
         return {"points": None, "count": 0, "classes": told, "splits": dict.fromkeys(SPLITS, 0), "notes": [],
                 "events": events.as_dict(), "seconds": round(time.monotonic() - started, 3), **result}  # fmt: skip
     notes: list[str] = []
     if on_grid:
-        found, candidates = grid_points(sources, draw)
-        notes.append(f"{candidates} grid positions hold a valid patch of {draw.patch} pixels")
-        available = Counter(i for f in found for i in f.ids[f.known].tolist())
+        found, available, notes = grid_points(sources, draw)
     else:
         wanted = allotted(available, draw.strategy, number=draw.number, each=draw.each)  # type: ignore[arg-type]
         notes += _lowered(draw, available, wanted, names)
@@ -104,7 +106,7 @@ def _splits(sources: Sequence[Source], found: Sequence[Pixels], draw: Draw) -> l
     if draw.split == "none":
         return [np.zeros(len(f.rows), np.int64) for f in found]
     if draw.split == "chessboard":
-        middle = draw.patch // 2 if draw.strategy in GRID_STRATEGIES else 0
+        middle = draw.side // 2 if draw.strategy in GRID_STRATEGIES else 0
         corner = (draw.offset[0] + middle, draw.offset[1] + middle)
         return [chessboard(f.rows, f.cols, draw.spacing, corner) for f in found]
     if draw.split == "regions":

@@ -17,7 +17,7 @@ from swath.disk.bundle import Bundle
 from swath.disk.cells import cell_image
 from swath.disk.images import open_image
 from swath.disk.maps import RasterSink, products, read_map_info, spool_path
-from swath.disk.outgoing import send, workplace
+from swath.disk.outgoing import is_taken, send, workplace
 from swath.disk.publish import make_directory, require_space, sweep
 from swath.disk.raster import SUFFIXES
 from swath.disk.remote import is_remote, location
@@ -122,7 +122,7 @@ def _map_one(
         return {"input": str(job.image.absolute()), "map": str(paths["classes"].absolute()), "seconds": 0.0,
                 "executor": "kept", "tiles": 0, "already_done": True, "exact": None, "margin": None}  # fmt: skip
     for name, path in paths.items():
-        if path.exists() and not overwrite and name not in done:
+        if not overwrite and name not in done and is_taken(path):
             raise ResourceError("exists", path, "is there already, made otherwise", "add --overwrite to replace it")
     grid = reader.grid
     require_space(

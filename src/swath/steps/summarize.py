@@ -25,7 +25,7 @@ from swath.disk.labels import Labels
 from swath.disk.maps import read_map_info
 from swath.disk.publish import make_directory, publish_json, sweep
 from swath.disk.raster import SUFFIXES
-from swath.disk.samples import class_counts
+from swath.disk.sample import class_counts
 from swath.disk.scenes import Scene, expand_inputs
 from swath.disk.surfaces import grid_area_m2, pixel_areas_m2, polygon_areas_m2
 from swath.progress import Progress

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ import torch
 import swath
 from swath.core.errors import DataError, ResourceError
 from swath.core.legend import Legend
+from swath.core.samplers import unseen_classes
 from swath.disk.bundle import Bundle, read_bundle, write_bundle
 from swath.disk.pictures import publish_png
-from swath.disk.project import SAMPLE_SECTIONS, Project
+from swath.disk.project import SAMPLE_SECTIONS, SCENE_SECTIONS, Project
 from swath.disk.publish import make_directory, publish_json, publish_text, sweep
 from swath.disk.remote import redacted
 from swath.messages import say, table, warn
@@ -25,12 +27,13 @@ from swath.nets import loop
 from swath.nets.augment import AugmentOptions
 from swath.nets.batches import Batches, Scaler
 from swath.nets.checkpoint import load_checkpoint, save_checkpoint
-from swath.nets.device import choose_device, choose_precision, set_threads
+from swath.nets.device import choose_device, choose_precision, reading_threads, set_threads
 from swath.nets.losses import build_loss
 from swath.nets.network import load_tensors, make_probe, model_card, new_net, numpy_tensors
 from swath.nets.optimisers import DEFAULT_LR, build_optimiser
 from swath.nets.portraits import publish_curves, validation_picture
 from swath.nets.task import Task, project_task, require_two_classes
+from swath.nets.waiting import WaitMeter, waiting_advice
 from swath.progress import Progress
 
 CHECKPOINT_SECONDS = 60.0
@@ -47,6 +50,7 @@ class Session:
     learner: loop.Learner
     batches: Batches
     card: dict[str, Any]
+    meter: WaitMeter
     state: dict[str, Any] = field(default_factory=dict)
     evidence: list[dict[str, Any]] = field(default_factory=list)
 
@@ -106,10 +110,11 @@ def training_config(project: Project) -> dict[str, Any]:
     """The sections of the config that decide what is learnt, as plain values."""
     dumped = project.config.model_dump(mode="json")
     dumped["scenes"] = json.loads(redacted(json.dumps(dumped["scenes"])))
-    return {
-        k: dumped[k]
-        for k in ("scenes", "classes", "sources", "bands", "labels", "split", "sample", "model", "augment", "train")
-    }
+    sections = ("scenes", "classes", "sources", "bands", "labels", "split", "sample", "model", "augment", "train")
+    if project.card is None:
+        return {k: dumped[k] for k in sections}
+    made = {"records": project.fingerprint()}  # the store's name alone does not tell what it holds
+    return {k: dumped[k] for k in sections if k not in (*SCENE_SECTIONS, "scenes")} | {"store": made}
 
 
 def _changed_keys(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
@@ -149,16 +154,31 @@ def _session(project: Project, run: Path) -> Session:
     )
     batches = Batches(
         task.train, crop=project.crop, batch_size=spec.batch_size, seed=spec.seed, ignore=project.legend.ignore,
-        stride=int(net.stride), sampler=spec.sampler,  # type: ignore[arg-type]
+        stride=int(net.stride), sampler=_sampler(project, task),  # type: ignore[arg-type]
+        workers=reading_threads(project.config.runtime.workers), pinned=device.type == "cuda",
     )  # fmt: skip
     make_directory(run)
     sweep(run)
-    return Session(project, run, task, learner, batches, _card(project, net, task))
+    meter = WaitMeter(waiting_advice(task.source, task.train.schema.codec, spec.cache))
+    return Session(project, run, task, learner, batches, _card(project, net, task), meter)
+
+
+def _sampler(project: Project, task: Task) -> str:
+    """The sampler of the config, or the one that suits where samples come from; warns of classes that it cannot draw."""
+    name = project.config.train.sampler
+    if name == "auto":
+        name = "blocks" if task.train.direct else "uniform"
+        why = "samples are decoded from rasters at every read" if task.train.direct else "every sample once an epoch"
+        project.reasons.append(("train.sampler", name, why))
+    unseen = unseen_classes(task.train.counts, project.legend.names)
+    if unseen and name not in ("uniform", "blocks"):
+        warn(f"no training sample holds {', '.join(repr(c) for c in unseen)}: train.sampler={name} draws from the other classes")
+    return name
 
 
 def _card(project: Project, net: torch.nn.Module, task: Task) -> dict[str, Any]:
     """The parts of the bundle's card that training does not change."""
-    sources = project.config.sources
+    sources = project.config.inputs()
     return {
         "name": project.path.stem,
         "model": model_card(project.config.model, net, len(task.bands)),
@@ -194,8 +214,8 @@ def _begin(session: Session, threads: int) -> None:
 
     learner.total = loop.planned_steps(spec, batches.per_epoch, measure)
     if not session.task.val.places:
-        raise DataError("split-empty", session.project.path, "there is no validation sample",
-                        "raise split.val, or draw points with a split")  # fmt: skip
+        fix = "raise split.val, or draw points with a split" if session.project.card is None else "name a store with val samples"
+        raise DataError("split-empty", session.project.path, "there is no validation sample", fix)
     session.state = {
         "step": 0, "total": learner.total, "seconds": sum(measured), "threads": threads,
         "best": None, "since_best": 0, "never": [0] * len(session.legend),
@@ -229,15 +249,18 @@ def _loop(session: Session) -> None:
     due = {round((i + 1) * total / count) for i in range(count)} | {total}
     saved, losses = time.monotonic(), []
     patience = session.project.config.train.patience
-    with Progress("train", total, "steps") as progress:
+    with Progress("train", total, "steps") as progress, closing(batches.ahead(state["step"])) as feed:
         progress.advance(state["step"])
-        feed = batches.ahead(state["step"])
         for step in range(state["step"], total):
             if patience and state["since_best"] >= patience:
                 break
-            before = time.monotonic()
+            before, waited = time.monotonic(), batches.waited
             losses.append(learner.step(next(feed), step))
-            state["seconds"] += time.monotonic() - before
+            spent = time.monotonic() - before
+            state["seconds"] += spent
+            told = session.meter.add(batches.waited - waited, spent)
+            if told:
+                say(told)
             state["step"] = step + 1
             progress.advance(1, f"loss {losses[-1]:.4f}")
             if step + 1 in due:
@@ -246,7 +269,6 @@ def _loop(session: Session) -> None:
             if step + 1 in due or time.monotonic() - saved > CHECKPOINT_SECONDS:
                 save_checkpoint(session.run / "checkpoint", learner, {**state, "evidence": session.evidence})
                 saved = time.monotonic()
-        feed.close()
 
 
 def _evaluate(session: Session, losses: list[float]) -> None:
@@ -264,6 +286,7 @@ def _evaluate(session: Session, losses: list[float]) -> None:
             "overall_accuracy": scores["overall_accuracy"],
             "iou": {k: v["iou"] for k, v in scores["classes"].items()}, "lr": learner.lr(state["step"] - 1),
             "evaluation_seconds": round(time.monotonic() - started, 2), "waiting_seconds": round(session.batches.waited, 3),
+            "waiting_seconds_share": session.meter.taken(),
         }  # fmt: skip
         _append(session.run / "metrics.jsonl", line)
         session.evidence.append({

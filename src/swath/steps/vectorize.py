@@ -19,7 +19,7 @@ from swath.core.legend import ClassEntry, Legend, palette
 from swath.disk.crs import metres_per_pixel
 from swath.disk.geopackage import Written, add_style, check_polygons, write_explained, write_polygons
 from swath.disk.maps import read_map_info
-from swath.disk.outgoing import send, workplace
+from swath.disk.outgoing import is_taken, send, workplace
 from swath.disk.polygons import Polygons, class_raster, confidence_raster, map_polygons
 from swath.disk.publish import publish, sweep
 from swath.disk.raster import RasterReader
@@ -159,7 +159,7 @@ def _free(target: Path, overwrite: bool) -> None:
         raise ConfigError("out-suffix", target, "polygons are written as a GeoPackage", "name the output with .gpkg")
     if target.is_dir():
         raise ResourceError("out-directory", target, "is a directory", "name a file")
-    if target.exists() and not overwrite:
+    if not overwrite and is_taken(target):
         raise ResourceError("exists", target, "is there already", "add --overwrite to replace it")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import warnings
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
@@ -24,12 +22,12 @@ from swath.core.splits import SPLITS
 from swath.core.statistics import BandStatistics
 from swath.core.windows import Window
 from swath.disk.formats.foreign import Facts, ForeignSample, ForeignSamples, fingerprint, with_legend
-from swath.disk.geopackage import forget_clock
 from swath.disk.publish import make_directory, require_space, sweep
 from swath.disk.recordspool import RecordSpool
-from swath.disk.samples import Mark, Place, Sample, class_counts
+from swath.disk.sample import Mark, Place, Sample, class_counts
 from swath.disk.schema import Schema
 from swath.disk.store import StoreSamples, publish_store, read_card
+from swath.disk.storecard import store_card, write_footprints
 
 _PLACED = re.compile(r"^(?P<scene>.+)_i(?P<row>\d{1,9})_j(?P<col>\d{1,9})(?:_\d+)?$")
 _STATISTICS_PIXELS = 2_000_000
@@ -162,20 +160,12 @@ def store_from_samples(samples: ForeignSamples, directory: Path) -> dict[str, An
         for number, s in enumerate(samples):
             if number >= spool.decided:
                 record = _record(s, legend)
-                spool.keep(record, class_counts(record.labels, legend))
-        card = {
-            "fingerprint": print_,
-            "legend": legend.as_dict(),
-            "bands": bands.as_dict(),
-            "scene_scaling": [[list(bands.gain), list(bands.offset)] for _ in grids],
-            "statistics": statistics.as_dict(),
-            "scenes": list(survey.scenes),
-            "grids": [g.as_dict() for g in grids],
-            "dropped": {},
-            "splits": _split_counts(spool.index(), legend.names),
-            "events": {},
-        }
-        publish_store(directory, spool, card, lambda index, part: _footprints(index, card, part))
+                spool.keep(schema.record(record), class_counts(record.labels, legend))
+        card = store_card(
+            spool, print_, legend, bands, [bands] * len(grids), statistics, list(survey.scenes), grids, {}
+        )
+        card["leakage"] = None  # the ground of foreign samples is not known
+        publish_store(directory, spool, card, lambda index, part: write_footprints(index, card, part))
     except BaseException as e:
         spool.close(remove=isinstance(e, DataError))
         raise
@@ -210,44 +200,6 @@ def _record(sample: ForeignSample, legend: Legend) -> Sample:
 def _fitted(facts: Facts, statistics: BandStatistics) -> Bands:
     n = len(facts.bands)
     return Bands(tuple(range(1, n + 1)), facts.bands, (1.0,) * n, (0.0,) * n).fitted(statistics)
-
-
-def _split_counts(index: NDArray[Any], names: tuple[str, ...]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for n, split in enumerate(SPLITS):
-        rows = index[index["split"] == n]
-        pixels, total = rows["counts"].sum(0).tolist(), int(rows["counts"].sum())
-        classes = {c: {"pixels": p, "share": p / total if total else None} for c, p in zip(names, pixels, strict=True)}
-        found[split] = {"samples": len(rows), "classes": classes}
-    return found
-
-
-def _footprints(index: NDArray[Any], card: dict[str, Any], part: Path) -> None:
-    """Writes the samples' outlines: one layer per coordinate system, as `swath sample` does."""
-    from pyogrio.raw import write
-
-    grids = [Grid.from_dict(g) for g in card["grids"]]
-    names = [c["name"] for c in card["legend"]["classes"]]
-    for n, crs in enumerate(dict.fromkeys(g.crs for g in grids)):
-        rows = [r for r in index if grids[r["scene"]].crs == crs]
-        columns = {
-            "scene": np.array([card["scenes"][r["scene"]] for r in rows], object),
-            "split": np.array([SPLITS[r["split"]] for r in rows], object),
-            **{f"pixels_{c}": np.array([int(r["counts"][i]) for r in rows], np.int64) for i, c in enumerate(names)},
-        }
-        outlines = np.array([shapely.to_wkb(_outline(grids[r["scene"]], r["read"])) for r in rows], object)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="'crs' was not provided")  # pixels without georeference
-            write(str(part), geometry=outlines, field_data=list(columns.values()), fields=list(columns), crs=crs,
-                  geometry_type="Polygon", driver="GPKG", layer="samples" if n == 0 else f"samples_{n + 1}",
-                  append=n > 0)  # fmt: skip
-    forget_clock(part)
-
-
-def _outline(grid: Grid, box: NDArray[np.int64]) -> shapely.Polygon:
-    row, col, height, width = box.tolist()
-    corners = [(col, row), (col + width, row), (col + width, row + height), (col, row + height)]
-    return shapely.Polygon([grid.transform @ c for c in corners])
 
 
 def _nowhere(grid: Grid) -> bool:

@@ -17,6 +17,7 @@ from torch import nn
 
 from swath.core.errors import ConfigError, DataError, did_you_mean
 from swath.core.registry import lookup
+from swath.nets.coordconv import with_coordinates
 from swath.nets.zoo import smp, unet
 
 Builder = Callable[..., nn.Module]
@@ -32,15 +33,20 @@ def build_net(name: str, in_channels: int, out_channels: int, options: Mapping[s
     """The network `name` with random weights (torch's global generator) and the attribute `stride` in pixels.
 
     `name`: an entry of ZOO, or a user's own `package.module:function` called as (in_channels, out_channels, **options).
+    With the option `coordconv` every convolution gets coordinate channels (see `with_coordinates`).
     Raises ConfigError (model-unknown, model-option, extra-missing), DataError (model-contract).
     """
     for key, number in (("in_channels", in_channels), ("out_channels", out_channels)):
         if number < 1:
             raise ConfigError("model-option", key, f"{number} is not 1 or more")
     build = _builder(name)
+    options = dict(options)
+    coordinates = options.pop("coordconv", None)
     if not _takes_any(name, build):
         _check_options(name, options)
     net = build(in_channels, out_channels, **options)
+    if coordinates is not None:
+        net = with_coordinates(net, coordinates)
     stride = getattr(net, "stride", None)
     if not isinstance(net, nn.Module) or not isinstance(stride, int) or stride < 1:
         raise DataError("model-contract", name, "no torch module with a whole number as its attribute 'stride'",

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from swath.core.errors import ConfigError, DataError, ResourceError, did_you_mean
+from swath.nets.adapt import adapted
 
 # Known without importing smp; the installed version's own table decides when a network is built.
 ARCHITECTURES = (
@@ -27,12 +28,14 @@ def build(
     *,
     encoder: str = "resnet18",
     pretrained: str = "none",
+    adapter: str | None = None,
     **options: Any,
 ) -> nn.Module:
     """An smp network: float32 (B, in_channels, H, W) to logits (B, out_channels, H, W), on multiples of its `stride`.
 
     `encoder`: a name of smp (`resnet18`) or of timm (`tu-convnext_tiny`). `pretrained`: none (random weights, the
-    network is never asked) or imagenet (downloaded by smp at first use). `options`: what the architecture's own
+    network is never asked) or imagenet (downloaded by smp at first use). `adapter`: how pretrained filters of three
+    bands serve more of them (see `adapted`); default: smp repeats and rescales them. `options`: what the architecture's own
     constructor takes, such as `encoder_depth` or `decoder_channels`.
     Raises ConfigError: model-unknown, model-option (encoder, pretrained, or a value that smp refuses), extra-missing;
     ResourceError (weights-unreachable) where a download fails.
@@ -43,7 +46,10 @@ def build(
     if pretrained not in PRETRAINED:
         fix = did_you_mean(pretrained, PRETRAINED)
         raise ConfigError("model-option", "model.pretrained", f"unknown value {pretrained!r}", fix)
-    net = _make(make, encoder, pretrained, in_channels=in_channels, classes=out_channels, **options)
+    widen = adapter is not None and in_channels != 3
+    net = _make(make, encoder, pretrained, in_channels=3 if widen else in_channels, classes=out_channels, **options)
+    if adapter is not None and widen:
+        net = adapted(net, in_channels, adapter)
     net.requires_divisible_input_shape = False  # its check asks for the sizes inside forward, which stops torch.fx
     net.stride = _settle_stride(net, in_channels, out_channels, int(net.encoder.output_stride))
     return net
@@ -53,7 +59,7 @@ def option_names(architecture: str) -> list[str]:
     """What `build` takes for this architecture: encoder, pretrained, then the constructor's own options, in order."""
     parameters = inspect.signature(_architecture(import_smp(), architecture)).parameters.values()
     own = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD and p.name not in _NOT_OPTIONS]
-    return ["encoder", "pretrained", *own]
+    return ["encoder", "pretrained", "adapter", *own]
 
 
 def import_smp() -> ModuleType:

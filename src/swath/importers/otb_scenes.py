@@ -1,0 +1,155 @@
+"""The scene that OTBTF's applications work on (image, further sources, labels, points), and the commands for points."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from shapely import GeometryType
+
+from swath.disk import vector
+from swath.disk.formats.tiff import LABEL_WORD
+from swath.importers.gdl_lists import classes_of_vectors
+from swath.importers.pairs import class_table, mask_values
+from swath.importers.places import expected, located
+from swath.importers.report import Draft, several
+
+IMAGES = ("PolygonClassStatistics.in", "DensePolygonClassStatistics.in", "SampleSelection.in", "PatchesSelection.in",
+          "PatchesExtraction.source1.il")  # fmt: skip
+VECTORS = ("PolygonClassStatistics", "DensePolygonClassStatistics", "SampleSelection", "PatchesExtraction")
+LABELS = ("PatchesSelection.strategy.balanced.labelimage", "LabelImageSampleSelection.inref")
+_FURTHER = re.compile(r"^PatchesExtraction\.(source(?!1\.)\d+)\.il$")
+
+
+def add_scene(draft: Draft) -> None:
+    """Adds the scene, and the classes of its labels or points; nothing where no application names an image."""
+    image = next((draft.old[k] for k in IMAGES if k in draft.old), None)
+    if image is None:
+        return
+    scene: dict[str, Any] = {"image": _files(image, draft), "split": ""}
+    labels = _label_raster(draft)
+    for name, files in further_sources(draft).items():
+        draft.config.setdefault("sources", {"image": {}})[name] = {}
+        scene[name] = _files(files, draft)
+    app = _polygons(draft)
+    points = _points_file(draft)
+    if app is not None:
+        scene |= {"labels": expected(draft.old[f"{app}.vec"], draft), "field": draft.get(f"{app}.field"),
+                  "layer": draft.get(f"{app}.layer")}  # fmt: skip
+    elif labels is not None:
+        scene["labels"] = expected(_plain_name(labels), draft)
+    elif points is None:
+        return
+    draft.scenes.append(scene)
+    if points is not None:
+        draft.config.setdefault("sample", {})["points"] = points
+        draft.classes["field"] = draft.get("PatchesExtraction.field") or "class"
+    _classes(draft, scene, points)
+
+
+def further_sources(draft: Draft) -> dict[str, Any]:
+    """Source name -> its rasters, of the patches beside the first source and the labels."""
+    found = {m[1]: v for k, v in draft.old.items() if (m := _FURTHER.match(k))}
+    labels = _label_raster(draft)
+    return {name: v for name, v in found.items() if v != labels}
+
+
+def point_commands(draft: Draft) -> None:
+    """Adds `swath points` for the applications that placed points."""
+    old = {k: v for k, v in draft.old.items() if "#" not in k}
+    if "PatchesSelection.in" in old:
+        draft.commands.append(_grid_points({k.removeprefix("PatchesSelection."): v for k, v in old.items()}))
+    for app, image, labels in (("SampleSelection", "in", "vec"), ("LabelImageSampleSelection", "inref", None)):
+        if f"{app}.{image}" in old:
+            words = ["swath points", str(old[f"{app}.{image}"])]
+            words += [f"--labels {old[f'{app}.{labels}']}"] if labels and f"{app}.{labels}" in old else []
+            words += [f"--field {several(old[f'{app}.field'])[0]}"] if f"{app}.field" in old else []
+            draft.commands.append(" ".join([*words, *_strategy(app, old), "--out points.gpkg"]))
+
+
+def _strategy(app: str, old: dict[str, Any]) -> list[str]:
+    name = str(old.get(f"{app}.strategy", "constant" if app.startswith("Label") else "smallest"))
+    keys = {"constant": "nb", "total": "v", "percent": "p"}
+    amount = old.get(f"{app}.strategy.{name}.{keys.get(name, '')}", 1000 if app.startswith("Label") else None)
+    words = [f"--strategy {name}"] + ([f"--number {amount}"] if name in keys and amount is not None else [])
+    words += ["--sampler random"] if str(old.get(f"{app}.sampler")) == "random" else []
+    return words + ([f"--seed {old[f'{app}.rand']}"] if f"{app}.rand" in old else [])
+
+
+def _grid_points(old: dict[str, Any]) -> str:
+    """The command for PatchesSelection."""
+    strategy = str(old.get("strategy", "chessboard"))
+    words = ["swath points", str(old["in"]), f"--strategy {'balanced' if strategy == 'balanced' else 'grid'}"]
+    for key, option in (("grid.psize", "--patch"), ("grid.step", "--step")):
+        words += [f"{option} {old[key]}"] if key in old else []
+    if "grid.offsetx" in old or "grid.offsety" in old:
+        words.append(f"--offset {old.get('grid.offsety', 0)} {old.get('grid.offsetx', 0)}")
+    words += [f"--mask {old['mask']}"] if "mask" in old else []
+    words += [f"--nodata {old['nodata']}"] if "nodata" in old else []
+    if strategy == "balanced" and "strategy.balanced.labelimage" in old:
+        words.append(f"--labels {old['strategy.balanced.labelimage']}")
+    words.append(f"--split {({'all': 'none', 'split': 'proportions'}).get(strategy, 'chessboard')}")
+    if strategy == "split":
+        parts = [old.get(f"strategy.split.{p}prop", n) for p, n in (("train", 50), ("valid", 25), ("test", 25))]
+        words.append("--shares " + " ".join(map(str, parts)))
+    return " ".join([*words, "--out points.gpkg"])
+
+
+def _files(value: Any, draft: Draft) -> Any:
+    """The raster of a source, or its list: rasters of equal size whose bands are stacked."""
+    files = [expected(_plain_name(v), draft) for v in several(value)]
+    return files[0] if len(files) == 1 else files
+
+
+def _plain_name(text: Any) -> str:
+    """A file name without OTB's extended part."""
+    return str(several(text)[0]).partition("?")[0]
+
+
+def _label_raster(draft: Draft) -> Any:
+    """The label raster: named as one by an application, or a further source that is called labels."""
+    sources = [v for k, v in draft.old.items() if _FURTHER.match(k) and LABEL_WORD.search(Path(_plain_name(v)).stem)]
+    return next((draft.old[k] for k in LABELS if k in draft.old), sources[0] if sources else None)
+
+
+def _polygons(draft: Draft) -> str | None:
+    """The first application whose vectors are no points."""
+    for app in VECTORS:
+        path = located(draft.get(f"{app}.vec", ""), draft) if f"{app}.vec" in draft.old else None
+        if f"{app}.vec" in draft.old and (app != "PatchesExtraction" if path is None else not _are_points(path)):
+            return app
+    return None
+
+
+def _points_file(draft: Draft) -> Path | None:
+    if "PatchesExtraction.vec" not in draft.old:
+        return None
+    path = located(draft.old["PatchesExtraction.vec"], draft)
+    if path is None and _polygons(draft) is None:
+        return expected(draft.old["PatchesExtraction.vec"], draft)
+    return path if path is not None and _are_points(path) else None
+
+
+def _are_points(path: Path) -> bool:
+    """True for a vector file of points, by its header, or by its features where that names no kind."""
+    if not path.is_file() or path.suffix.lower() not in vector.SUFFIXES:
+        return False
+    kind = str(vector.vector_info(path).geometry)
+    if "Unknown" not in kind:
+        return "Point" in kind
+    kinds = shapely.get_type_id(vector.read_features(path).geometry)
+    return bool(len(kinds)) and bool(np.isin(kinds, (GeometryType.POINT, GeometryType.MULTIPOINT)).all())
+
+
+def _classes(draft: Draft, scene: dict[str, Any], points: Path | None) -> None:
+    labels = scene.get("labels")
+    if labels is not None and labels.suffix.lower() not in vector.SUFFIXES:
+        draft.classes.update(class_table(mask_values([labels])) if labels.exists() else {1: {"name": "class 1"}})
+        return
+    probe = Draft(draft.source, scenes=[scene])
+    if labels is None and points is not None:
+        probe.scenes = [{"labels": points, "field": draft.classes["field"]}]
+    draft.classes.update(classes_of_vectors(probe))

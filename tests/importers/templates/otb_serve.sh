@@ -1,0 +1,11 @@
+otbcli_TensorflowModelServe \
+-source1.il $DATADIR/fake_spot6.jp2 \
+-source1.rfieldx 64 \
+-source1.rfieldy 64 \
+-source1.placeholder "input_xs" \
+-model.dir /tmp/my_1st_savedmodel \
+-model.fullyconv on \
+-output.names "predictions_crop16" \
+-output.efieldx 32 \
+-output.efieldy 32 \
+-out softmax.tif
