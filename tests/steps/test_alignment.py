@@ -28,7 +28,7 @@ from swath.core.windows import Edge, Window
 from swath.disk.images import image_reader
 from swath.disk.labels import RasterLabels
 from swath.disk.project import load_project
-from swath.disk.samples import RasterSamples
+from swath.disk.rastersamples import RasterSamples
 from swath.disk.stack import Files, Stack
 from swath.disk.store import StoreSamples
 from swath.steps.chip import chip
