@@ -144,6 +144,8 @@ CODE = """<VRTRasterBand dataType="Byte" band="1" subClass="VRTDerivedRasterBand
         (source(band="mask,9"), "takes band mask,9"),
         (source().replace('xSize="6"', 'xSize="nan"'), "<SrcRect>"),
         (source().replace(">a.tif<", "><"), "without file"),
+        (source().replace("Source>", 'Source resampling="bilinear">', 1)
+         .replace('DstRect xOff="0" yOff="0" xSize="6"', 'DstRect xOff="0" yOff="0" xSize="0.1"'), "more than 32 times"),
     ],
 )
 @pytest.mark.usefixtures("a")
