@@ -1,8 +1,9 @@
 """Claim: batches come at 0.6 or more of the speed of a copy into a kept buffer from a raw store, and 100 times as fast as
 torchgeo's random crops of a deflate GeoTIFF; 20 times from compressed records, 5 times straight from the GeoTIFF.
 
-Usage: loading.py [SIDE]: a SIDE x SIDE raster (default 6000) of 4 bands in uint16 and its mask; samples of 256 in batches
-of 16, page cache warm, checksums verified before. Medians over alternating rounds. Prints one JSON line.
+Usage: loading.py [SIDE], on a machine with nothing else to do: a SIDE x SIDE raster (default 6000) of 4 bands in uint16 and
+its mask; samples of 256 in batches of 16, page cache warm, checksums verified before. Medians over alternating rounds.
+Prints one JSON line.
 """
 
 from __future__ import annotations
