@@ -17,6 +17,7 @@ import swath
 from swath.cli import VERBS
 from swath.commands import python_name
 from swath.config import Config
+from swath.disk.audit import FINDINGS
 from swath.importers.gdl_keys import GDL
 from swath.importers.gdl_names import LOSSES, MODELS, OPTIMISERS, names_table
 from swath.importers.nist_keys import NIST
@@ -68,6 +69,7 @@ def pages() -> dict[Path, str]:
     """Every page that holds something of the code, with the text that it should have."""
     found = {DOCS / "config.md": config_page()}
     tables = {"verbs": (DOCS.parent / "README.md", verbs("docs/")), "pages": (DOCS / "index.md", verbs(""))}
+    tables |= {"findings": (DOCS / "verbs" / "check.md", findings())}
     tables |= {"functions": (DOCS / "python.md", functions()), **coming_from()}
     for name, (page, table) in tables.items():
         parts = re.compile(rf"(<!-- begin {name} -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -89,6 +91,11 @@ def verbs(prefix: str) -> str:
     """The table of verbs, with links to their pages."""
     rows = [f"| [`{name}`]({prefix}verbs/{name}.md) | {verb.result} |" for name, verb in VERBS.items()]
     return "\n".join(["| verb | its result |", "|---|---|", *rows])
+
+
+def findings() -> str:
+    """The table of all codes of findings."""
+    return "\n".join(["| code | what it says |", "|---|---|", *(f"| `{c}` | {what} |" for c, what in FINDINGS.items())])
 
 
 def functions() -> str:

@@ -49,6 +49,8 @@ _PUBLIC = {
     "Confusion": "swath.core.metrics",
     "Scene": "swath.disk.scenes",
     "Bundle": "swath.disk.bundle",
+    "open_dataset": "swath.nets.dataset",
+    "SampleDataset": "swath.nets.dataset",
     "SwathError": "swath.core.errors",
     "ConfigError": "swath.core.errors",
     "DataError": "swath.core.errors",

@@ -383,3 +383,23 @@ def test_remote_manifests_name_files_beside_them_and_anywhere(web: Web, bucket: 
     with pytest.raises(DataError) as e:
         read_manifest(f"{web.url}/none.csv")
     assert e.value.code == "file-missing"
+
+
+@pytest.mark.usefixtures("allowed")
+def test_no_vrt_leads_to_the_net(web: Web, image: Path, tmp_path: Path) -> None:
+    (web.folder / "a.tif").write_bytes(image.read_bytes())
+    text = """<VRTDataset rasterXSize="150" rasterYSize="200"><VRTRasterBand dataType="UInt16" band="1"><SimpleSource>
+    <SourceFilename relativeToVRT="0">{}</SourceFilename><SourceBand>1</SourceBand></SimpleSource></VRTRasterBand></VRTDataset>"""
+    for n, name in enumerate((f"{web.url}/a.tif", f"/vsicurl/{web.url}/a.tif", f"/vsicurl?url={web.url}/a.tif", str(image))):
+        local = tmp_path / f"{n}.vrt"
+        local.write_text(text.format(name))
+        (web.folder / local.name).write_text(text.format(name))
+        if name != str(image):
+            with pytest.raises(DataError):
+                raster_info(local)
+        assert web.log == []
+        with pytest.raises(DataError) as e:
+            raster_info(location(f"{web.url}/{local.name}"))
+        assert e.value.code == "raster-unreadable"
+        assert {path for _, path, _, _ in web.log} == {f"/{local.name}"}
+        web.log.clear()

@@ -115,6 +115,13 @@ def test_unknown_flags_and_variables(data: Path) -> None:
     assert config.train.sampler == "uniform"
 
 
+def test_flags_of_other_programs_are_unknown(data: Path) -> None:
+    config, rows, _ = take("python train.py --batch_size 3\npython other.py --batch_size 9\nrsync --archive a b", data)
+    assert config.train.batch_size == 3
+    assert rows["other.batch_size"]["note"].startswith("unknown")
+    assert "rsync.archive" not in rows
+
+
 def test_two_trainings_have_two_rows(data: Path) -> None:
     _, rows, _ = take("train.py --batch_size 3\ntrain.py --batch_size 5", data)
     assert [rows[k]["value"] for k in ("train.batch_size", "train.batch_size#2")] == ["3", "5"]

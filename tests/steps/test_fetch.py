@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import fcntl
 import hashlib
 import json
@@ -25,6 +26,7 @@ from swath.disk import listing, replies
 from swath.disk.bucket import Entry
 from swath.disk.publish import card_fault
 from swath.disk.remote import Remote, remote_access
+from swath.progress import Progress
 
 pytest_plugins = ["fixtures_servers"]
 BYTES = np.random.default_rng(0).bytes(3_000_000)
@@ -348,6 +350,37 @@ def test_no_secret_is_kept_or_shown(bucket: Bucket, web: Web, tmp_path: Path, ca
     kept = b"".join(tree(tmp_path / "out").values()).decode()
     assert [s for s in (KEY, SECRET, "pass-word", "cafe") if s in shown.out + shown.err + kept] == []
     assert f"http://...@{host}/a.tif?..." in kept
+
+
+def test_a_full_disk_ends_all_copies_and_keeps_the_finished_ones(
+    web: Web, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Progress, amount: float, note: str = "") -> None:
+        if amount > 4:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Progress, "advance", full)
+        with pytest.raises(ResourceError) as e:
+            swath.fetch([f"{web.url}/a.tif", f"{web.url}/b.tif"], out=tmp_path / "out")
+    assert e.value.code == "disk-full"
+    assert not (tmp_path / "out" / "b.tif").exists()
+    result = swath.fetch([f"{web.url}/a.tif", f"{web.url}/b.tif"], out=tmp_path / "out")
+    assert (result["ok"], (tmp_path / "out" / "b.tif").read_bytes() == BYTES) == (True, True)
+
+
+@pytest.mark.usefixtures("patience")
+def test_a_server_that_falls_silent_is_told_and_gone_on_with(
+    web: Web, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replies, "ATTEMPTS", 1)
+    web.hang_after["/b.tif"] = 1_500_000
+    result = swath.fetch(f"{web.url}/b.tif", out=tmp_path / "out")
+    assert [f["code"] for f in result["failed"]] == ["remote-timeout"]
+    web.hang_after.clear()
+    again = swath.fetch(f"{web.url}/b.tif", out=tmp_path / "out")
+    assert again["ok"]
+    assert again["bytes"] < len(BYTES)
 
 
 def test_two_processes_do_not_copy_the_same_file(web: Web, pictures: Path, tmp_path: Path) -> None:

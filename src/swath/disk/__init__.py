@@ -10,6 +10,7 @@ GDAL_SETTINGS = {
     "GDAL_VRT_ENABLE_RAWRASTERBAND": "NO",
     "CPL_VSIL_CURL_HEADER_FILE_KVP_ENABLED": "NO",
     "GTIFF_WRITE_TOWGS84": "NO",
+    "CPL_LOG": os.devnull,  # what counts is raised; complaints beside it would spoil the one line of an error
 }
 for _key, _value in GDAL_SETTINGS.items():
     os.environ.setdefault(_key, _value)

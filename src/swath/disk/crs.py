@@ -26,6 +26,7 @@ def parse_crs(definition: str, where: str = "CRS") -> CRS:
         ) from e
 
 
+@lru_cache(maxsize=256)  # a search that takes up to a second
 def crs_name(definition: str | None) -> str | None:
     """A short name: `EPSG:32618`, else the system's own name."""
     if definition is None:

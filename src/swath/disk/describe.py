@@ -9,7 +9,7 @@ from typing import Any
 
 from swath.core.errors import DataError
 from swath.core.legend import Legend
-from swath.disk import vector
+from swath.disk import geoparquet, vector
 from swath.disk.crs import crs_name, metres_per_pixel
 from swath.disk.download import local_copy
 from swath.disk.maps import MapInfo, read_map_info
@@ -93,8 +93,13 @@ def _layer(header: vector.VectorInfo) -> dict[str, Any]:
     from pyogrio.errors import DataLayerError, DataSourceError
     from pyogrio.raw import read
 
+    file, fields = local_copy(header.path), header.fields
     try:
-        meta, _, _, columns = read(local_copy(header.path), layer=header.layer, read_geometry=False, max_features=READ_FEATURES)
+        if geoparquet.is_geoparquet(header.path):
+            columns = geoparquet.read_columns(header.path, file, READ_FEATURES)
+        else:
+            meta, _, _, columns = read(file, layer=header.layer, read_geometry=False, max_features=READ_FEATURES)
+            fields = tuple(str(f) for f in meta["fields"])
     except (DataSourceError, DataLayerError, ValueError) as e:
         raise DataError("vector-unreadable", header.path, f"cannot be read ({e})", "is it a whole vector file?") from e
     return {
@@ -103,7 +108,7 @@ def _layer(header: vector.VectorInfo) -> dict[str, Any]:
         "geometry": header.geometry,
         "crs": crs_name(header.crs),
         "bounds": None if header.bounds is None else list(header.bounds),
-        "fields": [{"name": str(f), **_field(c)} for f, c in zip(meta["fields"], columns, strict=True)],
+        "fields": [{"name": f, **_field(c)} for f, c in zip(fields, columns, strict=True)],
     }
 
 

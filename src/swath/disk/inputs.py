@@ -43,7 +43,7 @@ class Inputs:
 
 
 def _in_folder(folder: Path) -> list[Path]:
-    known = raster.SUFFIXES | vector.SUFFIXES - {".json"}
+    known = raster.SUFFIXES | vector.SUFFIXES - {".json", ".parquet"}  # these two may be no vectors at all
     return sorted(
         p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".") and p.suffix.lower() in known
     )

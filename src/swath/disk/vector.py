@@ -1,4 +1,4 @@
-"""Polygons of vector files, through pyogrio: guarded reading, repair, reprojection."""
+"""Polygons of vector files, through pyogrio (GeoParquet: pyarrow): guarded reading, repair, reprojection."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from swath.core.errors import DataError, did_you_mean
 from swath.core.events import Events
 from swath.core.grid import Bounds, Grid
+from swath.disk import geoparquet
 from swath.disk.crs import crs_name, parse_crs, same_place, transform_bounds, transformer
 from swath.disk.download import local_copy
 from swath.disk.remote import location
 
-SUFFIXES = {".gpkg", ".shp", ".geojson", ".json", ".fgb", ".geojsonl", ".kml", ".gml", ".sqlite"}
+SUFFIXES = {".gpkg", ".shp", ".geojson", ".json", ".fgb", ".geojsonl", ".kml", ".gml", ".sqlite", *geoparquet.SUFFIXES}
 _MAGIC = {".gpkg": b"SQLite format 3\0", ".sqlite": b"SQLite format 3\0"}
 
 
@@ -56,6 +57,8 @@ def vector_info(path: str | Path, layer: str | None = None) -> VectorInfo:
     path = location(path)
     file = local_copy(path)
     _guard(path, file)
+    if geoparquet.is_geoparquet(path):
+        return _parquet_info(path, file, layer)
     from pyogrio import list_layers, read_info
     from pyogrio.errors import DataLayerError, DataSourceError
 
@@ -91,6 +94,9 @@ def read_features(
     if info.geometry is None:
         raise DataError("vector-no-geometry", path, f"layer '{info.layer}' holds no geometries",
                         f"name another layer; layers are {', '.join(info.layers)}")  # fmt: skip
+    if geoparquet.is_geoparquet(info.path):
+        shapes, rows, values = geoparquet.read_rows(info.path, local_copy(info.path), field, bounds)
+        return Features(shapes, rows, values, info.crs)
     from pyogrio.errors import DataLayerError, DataSourceError
     from pyogrio.raw import read
 
@@ -218,6 +224,18 @@ def _projected(geometry: NDArray[Any], source: str, target: str) -> NDArray[Any]
         return np.column_stack([x, y])
 
     return shapely.transform(geometry, points)
+
+
+def _parquet_info(path: Path, file: Path, layer: str | None) -> VectorInfo:
+    found = geoparquet.read_header(path, file)
+    kind = found.kinds[0] if len(found.kinds) == 1 else "Unknown"
+    box = found.bounds
+    if box is None and found.rows:
+        shapes = geoparquet.read_rows(path, file, None, None)[0]
+        whole = tuple(float(v) for v in shapely.total_bounds(shapes))
+        box = (whole[0], whole[1], whole[2], whole[3]) if np.isfinite(whole).all() else None
+    name = _layer(path, (path.stem,), layer)
+    return VectorInfo(path, "Parquet", name, (path.stem,), kind, found.rows, found.fields, found.crs, box)
 
 
 def _layer(path: Path, layers: tuple[str, ...], layer: str | None) -> str:

@@ -80,12 +80,25 @@ def opened(url: str, where: str, start: int = 0, wanted: Head | None = None) -> 
             etag = reply.headers.get("ETag")
             if wanted and wanted.etag and etag and etag != wanted.etag:
                 raise changed(where)
-            yield Reply(reply, _first(reply) if reply.status == 206 else 0)
+            yield Reply(_Stream(reply, where), _first(reply) if reply.status == 206 else 0)
     except _Status as e:
         _refuse(e, where)
         raise DataError("file-missing", where, "no such file", "check the address") from e
-    except (http.client.HTTPException, OSError) as e:
-        raise unreached(where, f"the connection broke: {type(e).__name__}" if not _slow(e) else "timed out") from e
+
+
+class _Stream:
+    """The content of a reply; a connection that breaks is told as DataError."""
+
+    def __init__(self, reply: Any, where: str) -> None:
+        self.reply, self.where = reply, where
+
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes; none at the end, or where the server closed the connection."""
+        try:
+            return bytes(self.reply.read(size))
+        except (http.client.HTTPException, OSError) as e:
+            what = "timed out" if isinstance(e, TimeoutError) else f"the connection broke: {type(e).__name__}"
+            raise unreached(self.where, what) from e
 
 
 class _Status(Exception):
@@ -152,7 +165,3 @@ def _head(headers: Any, where: str) -> Head:
 def _first(reply: Any) -> int:
     found = re.match(r"bytes (\d+)-", reply.headers.get("Content-Range", ""))
     return int(found[1]) if found else 0
-
-
-def _slow(error: Exception) -> bool:
-    return isinstance(error, TimeoutError)

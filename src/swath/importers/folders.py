@@ -8,7 +8,7 @@ from swath.core.errors import DataError
 from swath.core.splits import Split
 from swath.disk.formats.folders import Pair, folder_pairs
 from swath.disk.formats.tiff import rasters
-from swath.importers.pairs import Pairing, class_table, mask_values, paired, size_faults
+from swath.importers.pairs import Pairing, class_table, greys, mask_values, paired, size_faults
 from swath.importers.report import Draft
 
 
@@ -51,9 +51,7 @@ def add_pairs(
     if not found and not problems:
         problems = [f"{folder} holds no rasters" for folder in (images, masks) if not rasters(folder)]
     draft.missing += problems
-    for image, mask in found:
-        scene = {"image": image, "labels": mask, "split": split or ""}
-        draft.scenes.append(scene)
+    draft.scenes += [{"image": image, "labels": mask, "split": split or ""} for image, mask in found]
     draft.tell("scenes")
     draft.add(key or f"{images.name} + {masks.name}", f"{len(found)} pairs",
               f"paired by {pairing.by}, {len(problems)} problems; split {split or 'open'}; nothing was moved")  # fmt: skip
@@ -68,4 +66,6 @@ def add_classes(draft: Draft, *, only: str | None = None) -> None:
         draft.classes.pop(255, None)
         draft.set("classes.ignore", [255])
     draft.tell("classes")
-    draft.add("(classes)", ", ".join(map(str, values)) or None, "the values found in all masks; 0 is background")
+    grey = "grey masks: above 127 is the one class, the rest background"
+    shown = ", ".join(map(str, values[:20])) + (f" and {len(values) - 20} more" if len(values) > 20 else "")
+    draft.add("(classes)", shown or None, grey if greys(values) else "the values found in all masks; 0 is background")

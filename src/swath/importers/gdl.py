@@ -12,7 +12,7 @@ from swath.importers.gdl_keys import GDL
 from swath.importers.gdl_lists import add_colormap, add_scenes, classes_of_vectors, is_colormap, read_colormap
 from swath.importers.gdl_sources import has_sources
 from swath.importers.places import expected, located
-from swath.importers.report import Draft, Rule, Table, fill, leaves, reading, whole
+from swath.importers.report import Draft, Rule, Table, fill, leaves, reading
 from swath.importers.samples import take_samples
 from swath.yamltext import load_yaml
 
@@ -69,29 +69,25 @@ def _inputs(draft: Draft) -> None:
 
 
 def _list(draft: Draft) -> Path | None:
-    value = draft.old.get("sample.prep_csv_file")
+    value = draft.get("sample.prep_csv_file")
     return located(value, draft) or located(str(value).replace(".data/", "data/", 1), draft) if value else None
 
 
 def _classes(draft: Draft) -> None:
     """The class table, before any key is taken: weights and floors are by class name."""
-    count = draft.old.get("global.num_classes")
+    count = draft.count("global.num_classes", 1)
     if count is None:
         return
-    if not 1 <= whole(count) <= 1000:
-        raise ConfigError(
-            "import-value", draft.source, f"global.num_classes: {count!r} is out of range", "write 1 or more"
-        )
-    ids = range(1, whole(count) + 1)
+    ids = range(1, count + 1)
     colours = palette(len(ids) + 1)
-    targets = draft.old.get("sample.target_ids")
+    targets = draft.get("sample.target_ids")
     for n in ids:
         draft.classes[n] = {"name": f"class {n}", "color": colours[n]}
         if isinstance(targets, list) and n <= len(targets):
             draft.classes[n]["source"] = [targets[n - 1]]
-    if str(draft.old.get("training.ignore_index")) == "0" and len(ids) > 1:
+    if str(draft.get("training.ignore_index")) == "0" and len(ids) > 1:
         draft.classes["unlabelled"] = "ignore"
-    path = draft.old.get("visualization.colormap_file")
+    path = draft.get("visualization.colormap_file")
     found = located(path, draft) if path else None
     if found:
         add_colormap(draft, found, only=set(ids))
@@ -122,10 +118,11 @@ def _inference(value: Any, draft: Draft) -> str:
     if path is None or path.suffix.lower() != ".csv":
         draft.commands.append(f"swath predict MODEL {value} --out maps")
         return "a folder or list of images: named when predicting"
-    other = Draft(path, draft.root)
+    other = Draft(path, draft.root, draft.old)
     add_scenes(other, path, quiet=True)
     images = " ".join(str(row["image"]) for row in other.scenes)
-    draft.commands.append(f"swath predict MODEL {images} --out maps")
+    far = " runtime.remote=true" if draft.old.get("global.bucket_name") else ""
+    draft.commands.append(f"swath predict MODEL {images} --out maps{far}")
     return f"{len(other.scenes)} images of every split, as the source did (the text: those of tst); see `commands`"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from swath.importers.gdl_maps import chunk, heatmaps, inference_overlap, smooth, task, used_ram
 from swath.importers.gdl_names import loss, model, optimiser, pretrained
 from swath.importers.gdl_sources import SOURCES, has_sources, image_bands
 from swath.importers.later import GDL_LATER
@@ -26,7 +27,7 @@ from swath.importers.report import (
 def bands(value: Any, draft: Draft) -> str:
     count = image_bands(draft)
     order = list(range(1, count + 1)) if count is not None else [1, 2, 3]
-    swap = draft.old.get("global.BGR_to_RGB")
+    swap = draft.get("global.BGR_to_RGB")
     swapped = swap is not None and flag(swap)
     if swapped and len(order) < 3:
         raise ValueError("BGR_to_RGB needs three bands or more")
@@ -43,7 +44,7 @@ def bands(value: Any, draft: Draft) -> str:
 
 def scale(value: Any, draft: Draft) -> str:
     low, high = (number(v) for v in several(value, 2))
-    if draft.old.get("training.normalization.mean") is not None:
+    if draft.get("training.normalization.mean") is not None:
         return "followed by normalization, which a standard scaling replaces"
     draft.set("bands.method", "dtype")
     more = "" if (low, high) == (0, 1) else "; Swath scales to 0..1, which a network with norms cannot tell apart"
@@ -109,7 +110,7 @@ def class_proportion(value: Any, draft: Draft) -> str | None:
 def analysed(key: str) -> Rule:
     def take(value: Any, draft: Draft) -> str:
         old = f"sample.sampling_method.{key}"
-        if draft.old.get(old) is not None or (key.startswith("min") and draft.old.get("sample.min_annotated_percent")):
+        if draft.get(old) is not None or (key.startswith("min") and draft.get("sample.min_annotated_percent")):
             return "the section sample has its own, which counts"
         return GDL[old].take(value, draft) or GDL[old].note  # type: ignore[misc]
 
@@ -117,11 +118,13 @@ def analysed(key: str) -> Rule:
 
 
 def schedule(value: Any, draft: Draft) -> str:
-    every, gamma = draft.old.get("training.step_size"), draft.old.get("training.gamma")
-    epochs = draft.old.get("training.num_epochs")
+    every, gamma = draft.get("training.step_size"), draft.get("training.gamma")
+    epochs = draft.get("training.num_epochs")
     if every is None or gamma is None or not epochs:
         return "a schedule takes step_size, gamma and num_epochs: the rate stays constant"
-    part = whole(every) / whole(epochs)
+    if whole(every) < 1 or whole(epochs) < 0:
+        raise ValueError("step_size and num_epochs are whole numbers of 1 or more")
+    part = whole(every) / max(whole(epochs), 1)
     if part >= 1:
         draft.set("train.schedule", {"name": "constant"})
         return "step_size is not reached within num_epochs: the rate stays constant"
@@ -132,9 +135,9 @@ def schedule(value: Any, draft: Draft) -> str:
 
 
 def dropout(value: Any, draft: Draft) -> str:
-    wish = draft.old.get("training.dropout_prob")
+    wish = draft.get("training.dropout_prob")
     prob = 0.0 if wish is None or str(wish).lower() in ("false", "none") else number(wish)
-    mine = str(draft.old.get("global.model_name")).lower() in ("unet", "unetsmall", "checkpointed_unet")
+    mine = str(draft.get("global.model_name")).lower() in ("unet", "unetsmall", "checkpointed_unet")
     if prob and mine:
         draft.set("model.dropout", prob)
     chosen = (
@@ -145,8 +148,8 @@ def dropout(value: Any, draft: Draft) -> str:
 
 def rotation(value: Any, draft: Draft) -> str:
     limit, prob = (
-        draft.old.get("training.augmentation.rotate_limit"),
-        draft.old.get("training.augmentation.rotate_prob"),
+        draft.get("training.augmentation.rotate_limit"),
+        draft.get("training.augmentation.rotate_prob"),
     )
     if limit is None or prob is None or not number(prob):
         return "rotation takes rotate_limit and rotate_prob: off"
@@ -165,23 +168,8 @@ def epochs(value: Any, draft: Draft) -> str:
 
 def decay(value: Any, draft: Draft) -> str | None:
     draft.set("train.weight_decay", number(value))
-    adam = str(draft.old.get("training.optimizer") or "adam").lower() == "adam"
+    adam = str(draft.get("training.optimizer") or "adam").lower() == "adam"
     return "acts here; the old adam ignored it" if adam and number(value) else None
-
-
-def task(value: Any, draft: Draft) -> str:
-    if str(value).lower() == "segmentation":
-        return "what Swath does"
-    return f"{value!r}: classification was no longer supported there, and is not yet here; imported as segmentation"
-
-
-def used_ram(value: Any, draft: Draft) -> str:
-    found = number(value)
-    chosen = f"{found:g} percent, as the source" if 0 <= found <= 100 else f"{found:g} MB, as the text: no percentage"
-    note = reading(
-        value, "megabytes", "takes it for percent, and 15 (training) or 25 (inference) outside 0 to 100", chosen
-    )
-    return f"{note}. Swath does not choose GPUs by load: name one with runtime.device=cuda:N"
 
 
 def reference(value: Any, draft: Draft) -> str:
@@ -190,24 +178,6 @@ def reference(value: Any, draft: Draft) -> str:
     draft.set("bands.nodata_value", 0)
     return reading(value, "the image is hidden where there is no reference", "sets the label to background where band 1 is 0",
                    "pixels of 0 in all bands are ignored; name an `aoi` in the manifest where labels are incomplete")  # fmt: skip
-
-
-def smooth(value: Any, draft: Draft) -> str:
-    draft.set("predict.blend", "spline" if flag(value) else "none")
-    return reading(value, "tiles are blended by a 2-D spline", "never read it, and its blending changed nothing",
-                   "the text, for networks that see the whole image; maps of all others have no seams to blend")  # fmt: skip
-
-
-def chunk(value: Any, draft: Draft) -> str:
-    draft.set("predict.tile", whole(value))
-    return reading(
-        value, "the side of a tile", "obeys on a processor only, and guesses on a GPU", "the text; the map is the same"
-    )
-
-
-def inference_overlap(value: Any, draft: Draft) -> str:
-    return reading(value, "pixels between tiles (older versions: percent)", "never read it, always half a tile",
-                   "Swath's: tiles are read with the network's own margin")  # fmt: skip
 
 
 def validation(value: Any, draft: Draft) -> str | None:
@@ -248,10 +218,6 @@ def trim(value: Any, draft: Draft) -> str:
 
 def geom_scale(value: Any, draft: Draft) -> None:
     draft.set("augment.scale", round(max(abs(number(v) - 1) for v in several(value)), 6))
-
-
-def heatmaps(value: Any, draft: Draft) -> None:
-    draft.set("predict.save", ["classes", "probabilities"] if flag(value) else ["classes"])
 
 
 def _names(draft: Draft) -> dict[int, str]:

@@ -114,7 +114,7 @@ def add_colormap(draft: Draft, path: Path, only: set[int] | None = None) -> None
 
 def _place(text: str, draft: Draft, path: Path) -> Path | str:
     """The file of a cell, or its address in the bucket that the config names."""
-    bucket = draft.old.get("global.bucket_name")
+    bucket = draft.get("global.bucket_name")
     if not bucket:
         return expected(text, draft, path)
     return f"s3://{bucket}/{PureWindowsPath(text).as_posix().removeprefix('./').lstrip('/')}"

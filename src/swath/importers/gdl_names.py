@@ -55,7 +55,7 @@ def model(value: Any, draft: Draft) -> str:
     options, note = MODELS[name]
     for key, option in options.items():
         draft.set(f"model.{key}", option)
-    wish = draft.old.get("training.pretrained")
+    wish = draft.get("training.pretrained")
     if name.endswith("_pretrained") and (wish is None or flag(wish)):
         draft.set("model.pretrained", "imagenet")
         note += "; pretrained on ImageNet: downloaded at the first training, `model.pretrained: none` never is"
@@ -63,7 +63,7 @@ def model(value: Any, draft: Draft) -> str:
 
 
 def pretrained(value: Any, draft: Draft) -> str:
-    name = str(draft.old.get("global.model_name")).strip().lower()
+    name = str(draft.get("global.model_name")).strip().lower()
     if not name.endswith("_pretrained") and name != "deeplabv3_resnet101":
         return "this network had no pretrained weights, whatever the key said"
     if name == "deeplabv3_resnet101" and flag(value):

@@ -10,28 +10,28 @@ from swath.core.errors import DataError
 from swath.disk.scenes import Scene
 from swath.disk.sources import scene_metadata
 from swath.importers.places import expected
-from swath.importers.report import Draft, Rule, Table, flag, number, several, whole
+from swath.importers.report import Draft, Rule, Table, few, flag, number, several
 
 AUX = "aux_vector"
 
 
 def image_bands(draft: Draft) -> int | None:
     """How many of `number_of_bands` come from the image: the old count includes vector bands and metadata planes."""
-    count = draft.old.get("global.number_of_bands")
+    count = draft.get("global.number_of_bands")
     if count is None:
         return None
     ids = _given(draft, "ids")
     vectors = (
         0 if not _given(draft, "file") else len(several(ids)) if ids is not None and _given(draft, "attrib") else 1
     )
-    planes = draft.old.get("global.meta_map") or {}
+    planes = draft.get("global.meta_map") or {}
     extra = sum(2 if kind == "scaled_channel" else 1 for kind in planes.values()) if isinstance(planes, dict) else 0
-    return max(whole(count) - vectors - extra, 1)
+    return max(few(count) - vectors - extra, 1)
 
 
 def has_sources(draft: Draft) -> bool:
     """True where the image is not the only source."""
-    return bool(_given(draft, "file") or draft.old.get("global.meta_map"))
+    return bool(_given(draft, "file") or draft.get("global.meta_map"))
 
 
 def aux(value: Any, draft: Draft) -> str | None:
@@ -96,19 +96,19 @@ def bucket(value: Any, draft: Draft) -> str:
 
 def modalities(value: Any, draft: Draft) -> str:
     """`concatenate_depth` and `modalities`: how a fourth band entered pretrained weights."""
-    depth = str(draft.old.get("global.concatenate_depth") or "baseline")
-    if str(draft.old.get("global.modalities") or "").upper() != "RGBN":
+    depth = str(draft.get("global.concatenate_depth") or "baseline")
+    if str(draft.get("global.modalities") or "").upper() != "RGBN":
         return "any number of bands enters every network"
     if depth != "baseline":
         return "not yet in Swath: a second encoder joined later; the extra band enters with the others"
-    if str(draft.old.get("global.model_name")).lower() != "deeplabv3_resnet101":
+    if str(draft.get("global.model_name")).lower() != "deeplabv3_resnet101":
         return "acted on deeplabv3_resnet101 only"
     draft.set("model.adapter", "copy:2")
     return "the filters of the extra band begin as those of green, as there"
 
 
 def _given(draft: Draft, key: str) -> Any:
-    return draft.old.get(f"global.aux_vector_{key}")
+    return draft.get(f"global.aux_vector_{key}")
 
 
 def _metadata_key(key: str, draft: Draft) -> str:

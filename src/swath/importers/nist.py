@@ -12,7 +12,7 @@ from swath.importers.folders import add_classes, add_pairs, pair_folders
 from swath.importers.nist_keys import AUGMENT, NIST
 from swath.importers.pairs import Pairing, mask_values
 from swath.importers.places import expected, located
-from swath.importers.report import Draft, Rule, Table, fill, whole
+from swath.importers.report import Draft, Rule, Table, fill
 from swath.importers.samples import take_samples
 from swath.importers.scripts import shell_arguments
 
@@ -41,11 +41,11 @@ def import_nist(draft: Draft, out: Path, pairing: Pairing, *, overwrite: bool) -
 
 
 def _flags(path: Path) -> dict[str, Any]:
-    """`program.flag` -> value of a text; a flag without its program belongs to the first that has it."""
+    """`program.flag` -> value of a text; a flag without a program belongs to the first that has it."""
     found: dict[str, Any] = {}
     for a in shell_arguments(path):
-        program = PROGRAMS.get(a.program) or next((k.partition(".")[0] for k in NIST if k.endswith(f".{a.name}")), "")
-        key = f"{program or a.program or 'flag'}.{a.name}"
+        guessed = next((k.partition(".")[0] for k in NIST if k.endswith(f".{a.name}")), "flag")
+        key = f"{PROGRAMS.get(a.program, a.program) or guessed}.{a.name}"
         number = sum(_plain(k) == key for k in found) + 1
         found[key if number == 1 else f"{key}#{number}"] = a.value
     return found
@@ -65,11 +65,11 @@ def _folder(draft: Draft, pairing: Pairing) -> None:
 
 def _scenes(draft: Draft, out: Path, pairing: Pairing, *, overwrite: bool) -> None:
     """The pairs of build_lmdb's folders where they are named or found, else the samples of train's databases."""
-    named = [draft.old.get(f"build_lmdb.{kind}_folder") for kind in ("image", "mask")]
+    named = [draft.get(f"build_lmdb.{kind}_folder") for kind in ("image", "mask")]
     images, masks = (
         located(v or default, draft) for v, default in zip(named, ("data/images", "data/masks"), strict=True)
     )
-    database = located(draft.old.get("train.train_database", "no database"), draft)
+    database = located(draft.get("train.train_database", "no database"), draft)
     if images and masks:
         add_pairs(draft, images, masks, None, pairing, key="(pairs)")
         if "build_lmdb.train_fraction" not in draft.old:
@@ -77,7 +77,7 @@ def _scenes(draft: Draft, out: Path, pairing: Pairing, *, overwrite: bool) -> No
     elif database is not None:
         take_samples(draft, database.parent, out, kind="lmdb", test_is="val", overwrite=overwrite)
     for key in ("build_lmdb.image_folder", "build_lmdb.mask_folder", "train.train_database"):
-        if draft.old.get(key) and not draft.scenes:
+        if draft.get(key) and not draft.scenes:
             expected(draft.old[key], draft)
     if not draft.scenes:
         draft.add("(scenes)", None, "no images and masks were found: list them in scenes.csv")
@@ -85,16 +85,11 @@ def _scenes(draft: Draft, out: Path, pairing: Pairing, *, overwrite: bool) -> No
 
 
 def _classes(draft: Draft) -> None:
-    count = draft.old.get("train.number_classes")
+    count = draft.count("train.number_classes", 2)
     if count is None and draft.scenes:
         add_classes(draft)
         return
-    count = 2 if count is None else count
-    if not str(count).isdecimal() or not 2 <= int(count) <= 1000:
-        raise ConfigError(
-            "import-value", draft.source, f"--number_classes: {count!r} is out of range", "write 2 or more"
-        )
-    for n in range(1, whole(count)):
+    for n in range(1, count or 2):
         draft.classes.setdefault(n, {"name": f"class {n}", "color": palette(n + 1)[n]})
     spare = [v for v in mask_values(s["labels"] for s in draft.scenes) if v not in (0, *draft.classes)
              and v not in draft.classes.get("ignore", [])]  # fmt: skip

@@ -18,7 +18,7 @@ def fraction(value: Any, draft: Draft) -> None:
 
 
 def tile(value: Any, draft: Draft) -> str:
-    if not flag(draft.old.get("build_lmdb.use_tiling", 0)):
+    if not flag(draft.get("build_lmdb.use_tiling", 0)):
         return "without --use_tiling images were kept whole (cut to multiples of 32): nothing is cut here"
     side = whole(value)
     stride = side - 384 if side >= 448 else int(0.8 * side)
@@ -29,7 +29,7 @@ def tile(value: Any, draft: Draft) -> str:
 
 def tiling(value: Any, draft: Draft) -> str:
     if flag(value):
-        if draft.old.get("build_lmdb.tile_size") is None:
+        if draft.get("build_lmdb.tile_size") is None:
             draft.set("sample.tile", 512)
             draft.set("sample.overlap", 384)
         return "see --tile_size (512 unless said)"
@@ -78,7 +78,7 @@ def checkpoint(value: Any, draft: Draft) -> str:
 
 def predicted(value: Any, draft: Draft) -> None:
     draft.tell("swath predict INPUT")
-    out = draft.old.get("inference.output_folder") or "maps"
+    out = draft.get("inference.output_folder") or "maps"
     draft.commands.append(f"swath predict MODEL {value} --out {out}")
 
 

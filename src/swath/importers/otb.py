@@ -10,7 +10,7 @@ from swath.core.legend import palette
 from swath.disk.formats import patches_images, tfrecords
 from swath.importers.otb_keys import FUNCTIONS, OTB, further, plain
 from swath.importers.otb_scenes import LABELS, VECTORS, add_scene, point_commands
-from swath.importers.report import Draft, Rule, Table, fill, number, whole
+from swath.importers.report import Draft, Rule, Table, few, fill, number, whole
 from swath.importers.samples import take_samples
 from swath.importers.scripts import Argument, python_arguments, shell_arguments
 
@@ -80,7 +80,7 @@ def _ignored(value: Any, draft: Draft) -> str | None:
 
 
 def _count(value: Any, draft: Draft) -> None:
-    for n in range(1, whole(value)):
+    for n in range(1, few(value)):
         draft.classes.setdefault(n, {"name": f"class {n}", "color": palette(n + 1)[n]})
     draft.tell("classes")
 

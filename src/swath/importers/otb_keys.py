@@ -81,7 +81,7 @@ def patch(value: Any, draft: Draft) -> str:
 
 
 def step(value: Any, draft: Draft) -> str:
-    side = draft.old.get("PatchesSelection.grid.psize")
+    side = draft.get("PatchesSelection.grid.psize")
     if side is None or whole(value) > whole(side):
         return "samples lie side by side: a step beyond the size of a patch leaves no gaps here"
     draft.set("sample.overlap", whole(side) - whole(value))
@@ -92,7 +92,7 @@ def strategy(value: Any, draft: Draft) -> str:
     draft.tell(f"{SELECTED}split")
     by = {"all": "none", "split": "interleave", "balanced": "chessboard"}.get(str(value), "chessboard")
     draft.set("split.by", by)
-    side = draft.old.get("PatchesSelection.grid.psize")
+    side = draft.get("PatchesSelection.grid.psize")
     if by != "none" and side is not None:
         draft.set("split.buffer", min(32, whole(side) // 4))  # blocks are about as wide as a patch
     return f"{by}: of blocks of labels instead of points, with a buffer, so that no label is in two splits"
@@ -102,7 +102,7 @@ def part(name: str) -> Rule:
     def take(value: Any, draft: Draft) -> None:
         parts = {"train": 50.0, "valid": 25.0, "test": 25.0}
         for other in parts:
-            given = draft.old.get(f"PatchesSelection.strategy.split.{other}prop")
+            given = draft.get(f"PatchesSelection.strategy.split.{other}prop")
             parts[other] = parts[other] if given is None else number(given)
         if sum(parts.values()) <= 0:
             raise ValueError("the proportions are all 0")
@@ -119,7 +119,7 @@ def served(value: Any, draft: Draft) -> None:
     sources = {
         m[1]: several(v) for k, v in draft.old.items() if (m := re.match(r"TensorflowModelServe\.(source\d+)\.il$", k))
     }
-    out = str(draft.old.get("TensorflowModelServe.out", "")).rpartition("/")[0] or "maps"
+    out = str(draft.get("TensorflowModelServe.out", "")).rpartition("/")[0] or "maps"
     cells = {("image" if n == "source1" else n): ";".join(map(str, v)) for n, v in sources.items()}
     words = [f'--source "{n}={cell}"' for n, cell in cells.items()]
     alone = len(cells) == 1 and len(several(value)) == 1
@@ -152,7 +152,7 @@ def epochs(value: Any, draft: Draft) -> None:
 
 
 def validation_step(value: Any, draft: Draft) -> str:
-    total = draft.old.get("TensorflowModelTrain.training.epochs", 100)
+    total = draft.get("TensorflowModelTrain.training.epochs", 100)
     draft.set("train.evaluations", max(whole(total) // max(whole(value), 1), 1))
     return f"an evaluation every {whole(value)} of {whole(total)} epochs"
 

@@ -15,7 +15,7 @@ from swath.disk.formats.tiff import LABEL_WORD
 from swath.importers.gdl_lists import classes_of_vectors
 from swath.importers.pairs import class_table, mask_values
 from swath.importers.places import expected, located
-from swath.importers.report import Draft, number, several, whole
+from swath.importers.report import Draft, several
 
 IMAGES = ("PolygonClassStatistics.in", "DensePolygonClassStatistics.in", "SampleSelection.in", "PatchesSelection.in",
           "PatchesExtraction.source1.il")  # fmt: skip
@@ -37,8 +37,8 @@ def add_scene(draft: Draft) -> None:
     app = _polygons(draft)
     points = _points_file(draft)
     if app is not None:
-        scene |= {"labels": expected(draft.old[f"{app}.vec"], draft), "field": draft.old.get(f"{app}.field"),
-                  "layer": draft.old.get(f"{app}.layer")}  # fmt: skip
+        scene |= {"labels": expected(draft.old[f"{app}.vec"], draft), "field": draft.get(f"{app}.field"),
+                  "layer": draft.get(f"{app}.layer")}  # fmt: skip
     elif labels is not None:
         scene["labels"] = expected(_plain_name(labels), draft)
     elif points is None:
@@ -46,7 +46,7 @@ def add_scene(draft: Draft) -> None:
     draft.scenes.append(scene)
     if points is not None:
         draft.config.setdefault("sample", {})["points"] = points
-        draft.classes["field"] = draft.old.get("PatchesExtraction.field") or "class"
+        draft.classes["field"] = draft.get("PatchesExtraction.field") or "class"
     _classes(draft, scene, points)
 
 
@@ -74,9 +74,9 @@ def _strategy(app: str, old: dict[str, Any]) -> list[str]:
     name = str(old.get(f"{app}.strategy", "constant" if app.startswith("Label") else "smallest"))
     keys = {"constant": "nb", "total": "v", "percent": "p"}
     amount = old.get(f"{app}.strategy.{name}.{keys.get(name, '')}", 1000 if app.startswith("Label") else None)
-    words = [f"--strategy {name}"] + ([f"--number {number(amount):g}"] if name in keys and amount is not None else [])
+    words = [f"--strategy {name}"] + ([f"--number {amount}"] if name in keys and amount is not None else [])
     words += ["--sampler random"] if str(old.get(f"{app}.sampler")) == "random" else []
-    return words + ([f"--seed {whole(old[f'{app}.rand'])}"] if f"{app}.rand" in old else [])
+    return words + ([f"--seed {old[f'{app}.rand']}"] if f"{app}.rand" in old else [])
 
 
 def _grid_points(old: dict[str, Any]) -> str:
@@ -84,17 +84,17 @@ def _grid_points(old: dict[str, Any]) -> str:
     strategy = str(old.get("strategy", "chessboard"))
     words = ["swath points", str(old["in"]), f"--strategy {'balanced' if strategy == 'balanced' else 'grid'}"]
     for key, option in (("grid.psize", "--patch"), ("grid.step", "--step")):
-        words += [f"{option} {whole(old[key])}"] if key in old else []
+        words += [f"{option} {old[key]}"] if key in old else []
     if "grid.offsetx" in old or "grid.offsety" in old:
-        words.append(f"--offset {whole(old.get('grid.offsety', 0))} {whole(old.get('grid.offsetx', 0))}")
+        words.append(f"--offset {old.get('grid.offsety', 0)} {old.get('grid.offsetx', 0)}")
     words += [f"--mask {old['mask']}"] if "mask" in old else []
-    words += [f"--nodata {number(old['nodata']):g}"] if "nodata" in old else []
+    words += [f"--nodata {old['nodata']}"] if "nodata" in old else []
     if strategy == "balanced" and "strategy.balanced.labelimage" in old:
         words.append(f"--labels {old['strategy.balanced.labelimage']}")
     words.append(f"--split {({'all': 'none', 'split': 'proportions'}).get(strategy, 'chessboard')}")
     if strategy == "split":
-        parts = [number(old.get(f"strategy.split.{p}prop", n)) for p, n in (("train", 50), ("valid", 25), ("test", 25))]
-        words.append("--shares " + " ".join(f"{p:g}" for p in parts))
+        parts = [old.get(f"strategy.split.{p}prop", n) for p, n in (("train", 50), ("valid", 25), ("test", 25))]
+        words.append("--shares " + " ".join(map(str, parts)))
     return " ".join([*words, "--out points.gpkg"])
 
 
@@ -118,7 +118,7 @@ def _label_raster(draft: Draft) -> Any:
 def _polygons(draft: Draft) -> str | None:
     """The first application whose vectors are no points."""
     for app in VECTORS:
-        path = located(draft.old.get(f"{app}.vec", ""), draft) if f"{app}.vec" in draft.old else None
+        path = located(draft.get(f"{app}.vec", ""), draft) if f"{app}.vec" in draft.old else None
         if f"{app}.vec" in draft.old and (app != "PatchesExtraction" if path is None else not _are_points(path)):
             return app
     return None

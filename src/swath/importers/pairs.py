@@ -103,12 +103,18 @@ def mask_values(masks: Iterable[Path]) -> list[int]:
     return sorted(found)
 
 
+def greys(values: Sequence[int]) -> bool:
+    """True for values of a grey mask: 0 and 255 alone, or too many of 0 to 255 to be classes."""
+    inside = all(0 <= v <= 255 for v in values)
+    return inside and ((255 in values and set(values) <= {0, 255}) or len(values) > _MOST_CLASSES)
+
+
 def class_table(values: Sequence[int], names: Callable[[int], str] = "class {}".format) -> dict[int, dict[str, object]]:
-    """The classes of mask values: each value above 0 is a class; 0 and 255 alone are a grey mask with one class.
+    """The classes of mask values: each value above 0 is a class; of grey masks all above 127 is one class.
 
     Raises ConfigError where the values are too many to be classes.
     """
-    if set(values) <= {0, 255} and 255 in values:
+    if greys(values):
         return {1: {"name": names(1), "color": palette(2)[1], "source": [">127"]}}
     ids = [v for v in values if v != 0]
     if len(ids) > _MOST_CLASSES or any(v < 0 or v > 65534 for v in ids):

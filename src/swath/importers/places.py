@@ -15,6 +15,8 @@ def located(text: object, draft: Draft, near: Path | None = None) -> Path | None
     It is looked for in `draft.root`; without one beside `near` and the source, in the folders above, then in the
     working directory. A Windows path is tried with its backslashes as slashes.
     """
+    if not str(text).strip():
+        return None
     for name in (str(text).strip(), PureWindowsPath(str(text).strip()).as_posix()):
         for base in _bases(draft, near):
             if (base / name).exists():

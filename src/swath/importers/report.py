@@ -49,6 +49,25 @@ class Draft:
     commands: list[str] = field(default_factory=list)
     _became: list[str] = field(default_factory=list)
 
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of another old key; the default where it is absent, blank or known to a running script only."""
+        value = self.old.get(key)
+        return default if value is None or isinstance(value, Computed) else value
+
+    def count(self, key: str, least: int) -> int | None:
+        """The whole number of an old key that decides a table's size. Raises ConfigError outside `least` to 1000."""
+        value = self.get(key)
+        if value is None:
+            return None
+        try:
+            found = whole(value)
+        except ValueError as e:
+            raise ConfigError("import-value", self.source, f"{key}: {e}", "correct it in that file") from e
+        if not least <= found <= 1000:
+            message = f"{key}: {found} is out of range"
+            raise ConfigError("import-value", self.source, message, f"write {least} to 1000")
+        return found
+
     def set(self, key: str, value: Any) -> None:
         """Sets `section.key` of the config and remembers it for the report."""
         at = self.config
@@ -159,9 +178,17 @@ def leaves(document: Mapping[Any, Any], table: Table, above: str = "") -> Iterat
 def whole(value: Any) -> int:
     """The whole number. Raises ValueError."""
     found = number(value)
-    if not found.is_integer():
-        raise ValueError(f"{value!r} is no whole number")
+    if not found.is_integer() or abs(found) > 1e9:
+        raise ValueError(f"{value!r} is no whole number" + (", or too large" if found.is_integer() else ""))
     return int(found)
+
+
+def few(value: Any) -> int:
+    """The whole number from 1 to 1000: of bands, of classes. Raises ValueError."""
+    found = whole(value)
+    if not 1 <= found <= 1000:
+        raise ValueError(f"{found} is out of range: write 1 to 1000")
+    return found
 
 
 def number(value: Any) -> float:
@@ -196,8 +223,10 @@ def flag(value: Any) -> bool:
 
 
 def several(value: Any, length: int | None = None) -> list[Any]:
-    """The list, a single value as a list of one. Raises ValueError for another length."""
+    """The list, a single value as a list of one. Raises ValueError for another length, or none at all."""
     found = list(value) if isinstance(value, list | tuple) else [value]
+    if not found:
+        raise ValueError("the list is empty")
     if length is not None and len(found) != length:
         raise ValueError(f"{value!r} is no list of {length}")
     return found

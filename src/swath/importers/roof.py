@@ -13,7 +13,7 @@ from swath.disk.formats.tiff import rasters
 from swath.importers.folders import add_classes, add_pairs, import_frames_masks
 from swath.importers.pairs import Pairing
 from swath.importers.places import located
-from swath.importers.report import Draft, Rule, Table, fill, leaves, whole
+from swath.importers.report import Draft, Rule, Table, fill, leaves
 from swath.importers.roof_keys import ROOF
 
 
@@ -26,12 +26,13 @@ def import_roof(draft: Draft, pairing: Pairing) -> None:
     draft.old = dict(leaves(document, ROOF))
     if any(key.startswith("path_args.") for key in draft.old):
         _scenes(draft, pairing)
-    if "model_args.num_classes" in draft.old:
-        _classes(draft)
+    count = draft.count("model_args.num_classes", 1)
+    if count is not None:
+        _classes(draft, count)
     fill(draft, {**ROOF, **_FOLDERS}, lambda key: f"{draft.source} {key}")
     for key in twice:
         draft.add(f"(twice) {key}", None, "stands twice; the last one counts, as in the old program")
-    if "model_args.num_classes" in draft.old:
+    if count is not None:
         _always(draft)
 
 
@@ -55,7 +56,7 @@ def _document(path: Path) -> tuple[dict[str, Any], list[str]]:
 
 def _folder(name: str, draft: Draft) -> Path | None:
     """A folder of `path_args`, flat or one level down, below `data/` or beside it."""
-    value = str(draft.old.get(f"path_args.{name}") or name)
+    value = str(draft.get(f"path_args.{name}") or name)
     folder = located(f"data/{value}", draft) or located(value, draft)
     if folder is None or not folder.is_dir():
         draft.missing.append(f"{value} (folder {name})")
@@ -78,17 +79,11 @@ def _scenes(draft: Draft, pairing: Pairing) -> None:
             scene["group"] = ""  # one group could not be split
 
 
-def _classes(draft: Draft) -> None:
-    count = whole(draft.old["model_args.num_classes"])
-    if not 1 <= count <= 1000:
-        raise ConfigError(
-            "import-value", draft.source, f"model_args.num_classes: {count} is out of range", "write 1 or more"
-        )
+def _classes(draft: Draft, count: int) -> None:
     if draft.scenes:
-        add_classes(draft, only="roof")
-        return
+        add_classes(draft, only="roof" if count <= 2 else None)
     for n in range(1, max(count, 2)):
-        draft.classes[n] = {"name": "roof" if count <= 2 else f"class {n}", "color": palette(n + 1)[n]}
+        draft.classes.setdefault(n, {"name": "roof" if count <= 2 else f"class {n}", "color": palette(n + 1)[n]})
 
 
 def _pairs(split: str) -> Rule:

@@ -5,7 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from swath.importers.later import WEIGHTS
-from swath.importers.report import Draft, Rule, Table, command, dropped, flag, kept, number, reading, several, whole
+from swath.importers.report import (
+    Draft,
+    Rule,
+    Table,
+    command,
+    dropped,
+    few,
+    flag,
+    kept,
+    number,
+    reading,
+    several,
+    whole,
+)
 
 DERIVED = "derived from the number of samples and the batch size"
 KERAS = "no effect: plumbing of Keras"
@@ -51,7 +64,7 @@ def generated(key: str) -> Rule:
     """The rule of an augmentation that acted with Keras' generator only."""
 
     def take(value: Any, draft: Draft) -> str:
-        if flag(draft.old.get("load_dataset_args.custom", 0)):
+        if flag(draft.get("load_dataset_args.custom", 0)):
             return "had no effect with custom 1, and has none here"
         if key == "hflip":
             draft.set("augment.hflip", 0.5 if flag(value) else 0)
@@ -63,8 +76,8 @@ def generated(key: str) -> Rule:
 
 
 def channels(value: Any, draft: Draft) -> str:
-    shape = draft.old.get("model_args.input_shape")
-    count = whole(value)
+    shape = draft.get("model_args.input_shape")
+    count = few(value)
     draft.set("bands.select", list(range(1, count + 1)))
     if shape is not None and whole(several(shape, 3)[2]) != count:
         return f"input_shape has {several(shape)[2]} bands: one of the two is wrong; this one counts"
@@ -73,9 +86,9 @@ def channels(value: Any, draft: Draft) -> str:
 
 def input_shape(value: Any, draft: Draft) -> str:
     height, width, count = (whole(v) for v in several(value, 3))
-    if draft.old.get("load_dataset_args.channels") is None:
-        draft.set("bands.select", list(range(1, count + 1)))
-    if draft.old.get("load_dataset_args.target_size") is None:
+    if draft.get("load_dataset_args.channels") is None:
+        draft.set("bands.select", list(range(1, few(count) + 1)))
+    if draft.get("load_dataset_args.target_size") is None:
         draft.set("sample.tile", min(height, width))
     draft.tell("bands.select")
     draft.tell("sample.tile")

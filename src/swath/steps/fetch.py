@@ -7,9 +7,11 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
+from threading import Event, Lock
 from typing import Any
 
 import swath
@@ -24,7 +26,12 @@ from swath.messages import warn
 from swath.progress import Progress
 
 CARD = "fetch.json"
+_AT_ONCE = 4  # files that are copied at a time
 _MULTIHASH = {"1220": "sha256", "1114": "sha1", "1340": "sha512", "d50110": "md5"}
+
+
+class _StoppedError(Exception):
+    """Another file's failure, or a signal, ends this copy; its bytes are kept."""
 
 
 @dataclass
@@ -38,7 +45,8 @@ class _Copies:
 
     def write_card(self) -> None:
         """Publishes the card."""
-        publish_card(self.out / CARD, {"swath": "fetch", "version": swath.__version__, "files": dict(sorted(self.files.items()))})
+        files = dict(sorted(self.files.copy().items()))  # a copy: other threads add to it
+        publish_card(self.out / CARD, {"swath": "fetch", "version": swath.__version__, "files": files})
 
 
 def fetch(
@@ -72,16 +80,7 @@ def fetch(
     assert out is not None
     copies = _opened(Path(out).absolute(), overwrite)
     heads = _heads(items, failed)
-    done: list[dict[str, Any]] = []
-    every = max(1, len(heads) // 100)
-    with Progress("fetch", sum(h.size for h in heads.values()), "bytes") as bar:
-        for n, (item, head) in enumerate(heads.items(), 1):
-            try:
-                done.append(_copied(item, head, copies, bar.advance))
-            except DataError as e:
-                failed.append(_failure(item.name, item.place, e))
-            if n % every == 0 or n == len(heads):
-                copies.write_card()
+    done = _all_copied(heads, copies, failed)
     for f in failed:
         warn(f"{f['source']}: {f['message']}; {f['fix']}")
     return {
@@ -96,6 +95,36 @@ def fetch(
         "events": copies.events.as_dict(),
         "seconds": round(time.monotonic() - started, 3),
     }
+
+
+def _all_copied(heads: dict[Item, Head], copies: _Copies, failed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What became of every file, in their order; a few are copied at a time, and the card is kept up on the way."""
+    done: list[dict[str, Any]] = []
+    every = max(1, len(heads) // 100)
+    lock, stop = Lock(), Event()
+    with Progress("fetch", sum(h.size for h in heads.values()), "bytes") as bar, ThreadPoolExecutor(_AT_ONCE) as pool:
+
+        def advance(amount: float) -> None:
+            if stop.is_set():
+                raise _StoppedError
+            with lock:
+                bar.advance(amount)
+
+        copied = [(item, pool.submit(_copied, item, head, copies, advance)) for item, head in heads.items()]
+        try:
+            for n, (item, outcome) in enumerate(copied, 1):
+                try:
+                    done.append(outcome.result())
+                except DataError as e:
+                    failed.append(_failure(item.name, item.place, e))
+                if n % every == 0 or n == len(copied):
+                    copies.write_card()
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+            copies.write_card()
+            raise
+    return done
 
 
 def _wanted(sources: Sequence[str | Path], include: Sequence[str], limit: int | None) -> tuple[list[Item], list[dict[str, Any]]]:
@@ -125,14 +154,9 @@ def _fits(name: str, glob: str) -> bool:
 
 
 def _listing(items: Sequence[Item], failed: list[dict[str, Any]]) -> dict[str, Any]:
-    files = []
-    for item in items:
-        try:
-            size = item.head().size if item.size is None else item.size
-        except DataError as e:
-            failed.append(_failure(item.name, item.place, e))
-            continue
-        files.append({"name": item.name, "source": str(item.place), "size": size})
+    heads = _heads([i for i in items if i.size is None], failed)
+    sizes = {i: heads[i].size if i in heads else i.size for i in items}
+    files = [{"name": i.name, "source": str(i.place), "size": s} for i, s in sizes.items() if s is not None]
     return {"ok": not failed, "files": files, "failed": failed, "bytes": sum(f["size"] for f in files)}
 
 
@@ -154,15 +178,22 @@ def _opened(out: Path, overwrite: bool) -> _Copies:
 
 def _heads(items: Sequence[Item], failed: list[dict[str, Any]]) -> dict[Item, Head]:
     """What is known of every item; those that are not there are `failed`. A single one is raised."""
-    found = {}
-    for item in items:
-        try:
-            found[item] = item.head()
-        except DataError as e:
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        answers = list(pool.map(_asked, items))
+    for item, answer in zip(items, answers, strict=True):
+        if isinstance(answer, DataError):
             if len(items) == 1 and not failed:
-                raise
-            failed.append(_failure(item.name, item.place, e))
-    return found
+                raise answer
+            failed.append(_failure(item.name, item.place, answer))
+    return {i: a for i, a in zip(items, answers, strict=True) if not isinstance(a, DataError)}
+
+
+def _asked(item: Item) -> Head | DataError:
+    """What is known of a file, or why nothing is."""
+    try:
+        return item.head()
+    except DataError as e:
+        return e
 
 
 def _copied(item: Item, head: Head, copies: _Copies, advance: Callable[[float], object]) -> dict[str, Any]:
