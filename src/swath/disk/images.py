@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from threading import local
+from threading import Lock, local
 from typing import Any, Protocol
 
 import numpy as np
@@ -333,12 +333,14 @@ class PluginReader:
         if part.source != "image":
             names = (part.source,) if len(names) == 1 else tuple(f"{part.source}:{n}" for n in names)
         self.names = names
+        self._lock = Lock()  # a user's reader need not know of threads
         self.dtypes = (np.dtype(getattr(self.own, "dtype", "float32")).name,) * len(names)
         self.nodata: tuple[float | None, ...] = (None,) * len(names)
 
     def read(self, window: Window, bands: Sequence[int]) -> Planes:
         """The wanted bands of a window. Raises DataError where the reader gives another shape."""
-        given = self.own.read(window)
+        with self._lock:
+            given = self.own.read(window)
         pixels, valid = given if isinstance(given, tuple) else (given, None)
         pixels = np.asarray(pixels)
         if pixels.shape != (len(self.names), *window.shape):
