@@ -19,7 +19,7 @@ from swath import __version__
 from swath.cli_tools import TOOLS
 from swath.commands import Verb, call, overwrite_argument, plain
 from swath.core.errors import ConfigError, ResourceError, SwathError, did_you_mean
-from swath.messages import counts, say, set_verbosity, table
+from swath.messages import counts, quiet_libraries, say, set_verbosity, table
 from swath.progress import set_quiet
 
 _OVERRIDE = re.compile(r"^[a-z_]+(\.[A-Za-z0-9_]+)*=")
@@ -269,6 +269,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(json.dumps({"swath": __version__}) if "--json" in words else f"swath {__version__}")
         return 0
     signal.signal(signal.SIGTERM, _terminated)
+    quiet_libraries()
     as_json, debug = "--json" in words, "--debug" in words
     try:
         return _dispatch(words)
