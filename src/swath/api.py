@@ -96,7 +96,7 @@ def vectorize(map_path: PathLike, *overrides: str, out: PathLike, overwrite: boo
 
 
 def info(thing: PathLike, *overrides: str) -> dict[str, Any]:
-    """What a raster, vector, store, bundle, run, map or config is."""
+    """What a raster, vector, store, bundle, run, map, manifest, STAC item or config is."""
     from swath.steps.info import info as step
 
     (runtime,) = _sections(overrides, RuntimeSpec)

@@ -20,7 +20,7 @@ from swath.disk.probe import Probe, probe
 from swath.disk.raster import raster_info
 
 SOURCE = Path(__file__).parents[2] / "src" / "swath"
-READERS = ("raster", "vector", "crs", "labels", "scenes", "project", "probe", "tally", "inputs")
+READERS = ("vrt_guard", "geoparquet", "raster", "vector", "crs", "labels", "scenes", "project", "probe", "tally", "inputs")
 Make = Callable[..., Path]
 LEGEND = Legend(
     (ClassEntry(0, "ground", "#000000"), ClassEntry(1, "roof", "#ff0000"), ClassEntry(2, "tree", "#00ff00"))
