@@ -76,14 +76,15 @@ def evaluate(model: PathLike, scenes: PathLike, *overrides: str, split: str | No
 
 
 def predict(model: PathLike, inputs: Sequence[PathLike] | PathLike, *overrides: str, out: PathLike,
-            source: Mapping[str, str] | None = None, overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
+            source: Mapping[str, str] | None = None, split: str | None = None,
+            overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
     """The maps of rasters: files, STAC items, folders, globs or manifests; `source` names files of further sources."""
     from swath.steps.predict import predict as step
 
     spec, runtime = _sections(overrides, PredictSpec, RuntimeSpec)
     listed = [inputs] if isinstance(inputs, str | Path) else inputs
     with remote_access(runtime.remote):
-        return step(model, listed, out, spec=spec, runtime=runtime, sources=source, overwrite=overwrite)
+        return step(model, listed, out, spec=spec, runtime=runtime, sources=source, split=split, overwrite=overwrite)
 
 
 def vectorize(map_path: PathLike, *overrides: str, out: PathLike, overwrite: bool = False) -> dict[str, Any]:

@@ -109,6 +109,17 @@ def expand_scenes(inputs: Sequence[str | Path], suffixes: set[str]) -> list[Scen
     return list({scene.image: scene for scene in found}.values())
 
 
+def in_split(scenes: Sequence[Scene], word: str) -> list[Scene]:
+    """The scenes of a split, by any of its words. Raises ConfigError for another word, DataError where none is left."""
+    if word.lower() not in _SPLITS:
+        raise ConfigError("split-unknown", word, "is no split", did_you_mean(word, _SPLITS))
+    found = [s for s in scenes if s.split == _SPLITS[word.lower()]]
+    if not found:
+        raise DataError("split-empty", word, f"none of {len(scenes)} inputs is in this split",
+                        "name a manifest that fills the column `split`")  # fmt: skip
+    return found
+
+
 def _expand(path: Path, suffixes: set[str]) -> list[Scene]:
     item = str(path)
     if path.is_dir():
