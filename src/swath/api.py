@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from swath.config import LabelsSpec, PredictSpec, RuntimeSpec, VectorizeSpec, load_config, override, validated
+from swath.config import load_config, override, validated
 from swath.core.errors import ConfigError, did_you_mean
 from swath.core.legend import Legend
 from swath.disk.remote import location, remote_access
+from swath.specs import LabelsSpec, PredictSpec, RuntimeSpec, VectorizeSpec
 from swath.yamltext import Marked
 
 PathLike = str | Path

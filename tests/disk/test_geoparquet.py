@@ -15,7 +15,6 @@ from pyproj import CRS
 from rasterio.features import rasterize
 
 import swath
-from swath.config import LabelsSpec
 from swath.core.errors import ConfigError, DataError
 from swath.core.events import Events
 from swath.core.grid import Grid
@@ -25,6 +24,7 @@ from swath.disk import geoparquet
 from swath.disk.labels import open_labels
 from swath.disk.scenes import Scene
 from swath.disk.vector import features_on_grid, read_features, vector_info
+from swath.specs import LabelsSpec
 
 pyarrow = pytest.importorskip("pyarrow")
 from pyarrow import parquet  # noqa: E402

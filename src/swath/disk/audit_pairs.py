@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from swath.config import LabelsSpec
 from swath.core.errors import DataError
 from swath.core.events import Events
 from swath.core.legend import Legend
@@ -27,6 +26,7 @@ from swath.disk.raster import RasterInfo, raster_info
 from swath.disk.scenes import Scene
 from swath.disk.stack import Image
 from swath.disk.tally import Counts, LabelValues, coarse, tally, tally_classes
+from swath.specs import LabelsSpec
 
 
 @dataclass

@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from swath.config import ModelSpec
 from swath.core.errors import DataError
 from swath.core.legend import Legend
 from swath.disk.bundle import Bundle
 from swath.nets.radius import measure_radius
 from swath.nets.zoo import build_net, init_head_bias
+from swath.specs import ModelSpec
 
 PROBE_TOLERANCE = 1e-4
 

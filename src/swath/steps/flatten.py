@@ -11,7 +11,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.config import LabelsSpec
 from swath.core.errors import ConfigError, DataError, did_you_mean
 from swath.core.events import Events
 from swath.core.grid import Grid
@@ -26,6 +25,7 @@ from swath.disk.raster import SUFFIXES, RasterInfo, RasterReader
 from swath.disk.rows import Columns, publish_rows, require_format
 from swath.disk.scenes import Scene, expand_scenes
 from swath.progress import Progress
+from swath.specs import LabelsSpec
 
 _CHUNK = 200_000  # pixels
 _DECIMALS = 9  # of degrees: a tenth of a millimetre

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from swath.config import Config, PredictSpec, load_config
+from swath.config import Config, load_config
 from swath.core.errors import DataError
 from swath.core.legend import Legend
 from swath.core.tiling import largest_core
@@ -25,6 +25,7 @@ from swath.disk.scenes import Scene, manifest_rows, survey
 from swath.disk.stac import is_stac_item
 from swath.disk.store import read_card
 from swath.messages import table
+from swath.specs import PredictSpec
 
 MOST_ROWS = 40  # of a table on a terminal
 ACCEPTS = "name a raster, a vector file, a manifest, a STAC item, a config (.yaml), or the directory of a store, bundle or run"

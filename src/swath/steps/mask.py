@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.config import LabelsSpec
 from swath.core.errors import DataError
 from swath.core.events import Events
 from swath.core.legend import Legend
@@ -28,6 +27,7 @@ from swath.disk.scenes import Scene
 from swath.disk.stack import Image
 from swath.messages import warn
 from swath.progress import Progress
+from swath.specs import LabelsSpec
 
 PREVIEW = 1024  # pixels, the longest side of a picture
 
