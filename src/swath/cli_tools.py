@@ -162,10 +162,15 @@ def _show_mosaic(r: dict[str, Any]) -> str:
     return "\n".join(filter(None, [text, counts("events", r["events"])]))
 
 
+def _percent(share: float) -> str:
+    """A share with one decimal, or as many as show that it is not zero."""
+    return f"{100 * share:.1f} %" if share == 0 or share >= 0.001 else f"{100 * share:.1g} %"
+
+
 def _show_mask(r: dict[str, Any]) -> str:
     rows = [(Path(m["mask"]).name, m["polygons"], m["classes"], m["ignored"]) for m in r["masks"]]
     shown = table(rows, ["mask", "polygons", "pixels", "ignored"])
-    share = "no labelled pixel" if r["foreground"] is None else f"foreground {100 * r['foreground']:.1f} %"
+    share = "no labelled pixel" if r["foreground"] is None else f"foreground {_percent(r['foreground'])}"
     return "\n".join(filter(None, [shown, counts("events", r["events"]), share, f"masks: {r['out']}"]))
 
 
