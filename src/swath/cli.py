@@ -320,7 +320,7 @@ def _unforeseen(error: Exception) -> SwathError:
     """A full disk or memory is a resource; everything else a bug of ours, its traceback kept in a file."""
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
         return ResourceError(
-            "memory", "memory", "there is not enough memory", "lower predict.memory or train.batch_size"
+            "memory", "memory", "there is not enough memory", "lower predict.memory, train.batch_size or sample.tile"
         )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return ResourceError("disk-full", error.filename or "disk", "the disk is full", "free some space")

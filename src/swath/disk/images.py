@@ -319,6 +319,9 @@ class PluginReader:
     def __init__(self, part: Plugin, grid: Grid | None) -> None:
         function = lookup({}, part.function, "reader")
         self.own = function(part.location, **dict(part.options))
+        if not callable(getattr(self.own, "read", None)):
+            raise DataError("reader-read", part.function, f"gives {type(self.own).__name__}, which has no read(window)",
+                            "return an object with read, dtype, and names or count")  # fmt: skip
         found = getattr(self.own, "grid", None)
         if grid is None and not isinstance(found, Grid):
             raise DataError("source-reference", part.function, "its reader has no `grid`, and it is the reference image",
@@ -333,7 +336,7 @@ class PluginReader:
         if part.source != "image":
             names = (part.source,) if len(names) == 1 else tuple(f"{part.source}:{n}" for n in names)
         self.names = names
-        self.dtypes = (np.dtype(getattr(self.own, "dtype", "float32")).name,) * len(names)
+        self.dtypes = (_dtype_of(self.own, part.function).name,) * len(names)
         self.nodata: tuple[float | None, ...] = (None,) * len(names)
 
     def read(self, window: Window, bands: Sequence[int]) -> Planes:
@@ -348,6 +351,14 @@ class PluginReader:
         if pixels.dtype.kind == "f":
             good = good & np.isfinite(pixels[list(bands)]).all(0)
         return [pixels[b] for b in bands], good
+
+
+def _dtype_of(own: Any, function: str) -> np.dtype[Any]:
+    given = getattr(own, "dtype", "float32")
+    try:
+        return np.dtype(given)
+    except TypeError as e:
+        raise DataError("reader-dtype", function, f"its reader has the dtype {given!r}, no type of NumPy", "such as 'float32'") from e
 
 
 def _refuse_apart(part: Files, info: RasterInfo, grid: Grid) -> None:

@@ -14,17 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from swath.core.errors import ConfigError, DataError, did_you_mean
-from swath.core.splits import Split
+from swath.core.splits import SPLIT_OF, Split
 from swath.disk.cells import cell_image, cell_path
 from swath.disk.download import local_copy
 from swath.disk.remote import is_remote, location
 from swath.disk.stac import is_stac_item
 from swath.disk.stack import Image, Stack, image_files
 
-_SPLITS: dict[str, Split] = {
-    "trn": "trn", "train": "trn", "training": "trn", "val": "val", "valid": "val", "validation": "val",
-    "tst": "tst", "test": "tst", "testing": "tst",
-}  # fmt: skip
 _ALIASES = {
     "label": "labels",
     "mask": "labels",
@@ -135,8 +131,8 @@ def _scene(where: str, row: dict[str, Any], root: Path) -> Scene:
         raise DataError("manifest-image", where, "the row names no image", "fill the column `image`; columns are "
                         + ", ".join(COLUMNS))  # fmt: skip
     split = values.get("split")
-    if split is not None and str(split).lower() not in _SPLITS:
-        raise DataError("manifest-split", where, f"unknown split '{split}'", did_you_mean(str(split), _SPLITS))
+    if split is not None and str(split).lower() not in SPLIT_OF:
+        raise DataError("manifest-split", where, f"unknown split '{split}'", did_you_mean(str(split), SPLIT_OF))
     image = cell_image(values["image"], root)
     known = set(COLUMNS)
     field_name = values.get("field")
@@ -146,7 +142,7 @@ def _scene(where: str, row: dict[str, Any], root: Path) -> Scene:
         labels=cell_path(values.get("labels"), root) if values.get("labels") else None,
         field=str(field_name).removeprefix("properties/") if field_name else None,
         layer=values.get("layer"),
-        split=_SPLITS[str(split).lower()] if split is not None else None,
+        split=SPLIT_OF[str(split).lower()] if split is not None else None,
         group=None if values.get("group") is None else str(values["group"]),
         aoi=cell_path(values.get("aoi"), root) if values.get("aoi") else None,
         attributes={k: v for k, v in values.items() if k not in known and v is not None},
