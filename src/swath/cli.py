@@ -293,8 +293,10 @@ def _dispatch(words: list[str]) -> int:
     set_verbosity(0 if args.quiet else 1)
     set_quiet(args.quiet)
     result = VERBS[name].call(args, overrides)
-    print(json.dumps(result) if args.json else VERBS[name].show(result), flush=True)
-    return 0 if result.get("ok", True) else 3
+    good = result.get("ok", True)
+    if args.json or not args.quiet or not good:
+        print(json.dumps(result) if args.json else VERBS[name].show(result), flush=True)
+    return 0 if good else 3
 
 
 def separated(words: Sequence[str]) -> tuple[list[str], list[str]]:
