@@ -112,3 +112,10 @@ def test_otb_025_to_otb_027_the_arguments_of_datasets(tmp_path: Path) -> None:
     assert "package.module:function" in rows["DatasetFromPatchesImages.iterator_cls"]["note"]
     assert not any("unknown" in r["note"] for r in imported["report"])
     assert load_config(imported["config"]).sample.limit == {"trn": 10}
+
+
+def test_gdl_150_a_yaml_of_something_else_is_no_config_of_the_old_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = write_town(tmp_path / "town")
+    assert main(["import", "gdl", str(config), "--out", str(tmp_path / "new")]) == 2
+    assert "holds no key of geo-deep-learning" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()

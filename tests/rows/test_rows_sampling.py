@@ -222,3 +222,16 @@ def test_the_split_words_of_manifests_are_those_of_all(tmp_path: Path) -> None:
     lines = "\n".join(f"{image.name},a.gpkg,{word.upper()}" for word in SPLIT_OF)
     (tmp_path / "m.csv").write_text(f"image,labels,split\n{lines}\n")
     assert [s.split for s in read_manifest(tmp_path / "m.csv")] == list(SPLIT_OF.values())
+
+
+def test_tiles_larger_than_the_scenes_that_train_are_no_empty_store(own_town: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sample", str(own_town), "sample.edge=drop", "sample.tile=200"]) == 3
+    assert "no tile of 200 pixels lies inside the scenes that train; use a smaller sample.tile" in capsys.readouterr().err
+    assert not (own_town.parent / "runs" / "roofs" / "samples.store" / "card.json").exists()
+
+
+def test_trap_52_a_batch_that_no_memory_holds_is_named(own_town: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", str(own_town), "train.batch_size=1000000", "train.steps=2"]) == 2
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(told) == 1
+    assert "train.batch_size: batches of 1,000,000 crops of 32 pixels, read ahead, take" in told[0]

@@ -168,6 +168,11 @@ class Batches:
             self.samples.read_into(index, Window(row, col, height, width), out)
 
 
+def kept_batches(workers: int) -> int:
+    """How many batches are in memory at once: one per thread, one more that is ready, and the last two given out."""
+    return workers + 3 if workers else 2
+
+
 class Scaler:
     """Raw batches to model input on the device: the bundle's affine table, per scene where the scope is `image`."""
 
