@@ -18,7 +18,6 @@ import numpy as np
 import rasterio
 import torch
 
-from swath.config import ModelSpec, PredictSpec
 from swath.core.bands import Bands
 from swath.core.legend import ClassEntry, Legend
 from swath.disk.raster import RasterReader
@@ -27,6 +26,7 @@ from swath.engines.predictor import TorchPredictor
 from swath.engines.tiles import TilePlan, run_tiles
 from swath.nets.network import model_card
 from swath.nets.zoo import build_net
+from swath.specs import ModelSpec, PredictSpec
 
 MEMORIES = (2_000_000_000, 300_000_000)  # the second one forces bands of columns
 NETWORKS = {"unet-16": ("unet", {"width": 16}), "smp-unet-resnet18": ("smp-unet", {"encoder": "resnet18"})}

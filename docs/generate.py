@@ -1,6 +1,6 @@
 """Writes what the docs take from the code: `python docs/generate.py`; a test compares the files with it.
 
-docs/config.md is written whole, from the specs in swath.config; in other pages what stands between `<!-- begin NAME -->`
+docs/config.md is written whole, from the specs in swath.specs; in other pages what stands between `<!-- begin NAME -->`
 and `<!-- end -->`: the tables of verbs and of functions.
 """
 
@@ -28,7 +28,7 @@ from swath.importers.roof_keys import ROOF
 DOCS = Path(__file__).parent
 HEAD = """# The config
 
-<!-- Written by docs/generate.py from swath/config.py: change the text there. -->
+<!-- Written by docs/generate.py from swath/specs.py: change the text there. -->
 
 A config is a YAML file. Two keys are enough:
 

@@ -23,25 +23,26 @@ def legend_of(ids: tuple[int, ...]) -> Legend:
 
 
 def made(
-    count: int = 7, *, seed: int = 0, dtype: str = "uint16", bands: int = 3, side: int = 12,
+    count: int = 7, *, seed: int = 0, dtype: str = "uint16", bands: int = 3, side: int = 12, width: int | None = None,
     ids: tuple[int, ...] = (0, 1, 7), splits: tuple[str, ...] = SPLITS, crs: str | None = None, masks: bool = False,
     scene: str = "town",
 ) -> ForeignSamples:  # fmt: skip
     """Samples with noise, ids and ignored pixels, whose splits take turns."""
     rng = np.random.default_rng(seed)
     legend = legend_of(ids)
-    grid = Grid(crs, CORNER, side, side * count)
+    wide = width or side
+    grid = Grid(crs, CORNER, side, wide * count)
     samples = []
     for n in range(count):
-        image = (rng.normal(0, 1, (bands, side, side)) if dtype == "float32" else
-                 rng.integers(np.iinfo(dtype).min, np.iinfo(dtype).max, (bands, side, side), endpoint=True))  # fmt: skip
-        labels = rng.choice(np.array([*ids, legend.nodata], legend.map_dtype), (side, side))
+        image = (rng.normal(0, 1, (bands, side, wide)) if dtype == "float32" else
+                 rng.integers(np.iinfo(dtype).min, np.iinfo(dtype).max, (bands, side, wide), endpoint=True))  # fmt: skip
+        labels = rng.choice(np.array([*ids, legend.nodata], legend.map_dtype), (side, wide))
         valid = None
         if masks:
-            valid = rng.random((side, side)) > 0.3
+            valid = rng.random((side, wide)) > 0.3
             labels[~valid] = legend.nodata
-        own = grid.window(Window(0, n * side, side, side)) if crs else None
-        name = f"{scene}_i0_j{n * side}"
+        own = grid.window(Window(0, n * wide, side, wide)) if crs else None
+        name = f"{scene}_i0_j{n * wide}"
         samples.append(ForeignSample(name, splits[n % len(splits)], image.astype(dtype), labels, valid, own))  # type: ignore[arg-type]
     facts = Facts(tuple(f"band {i}" for i in range(bands)), dtype, legend, legend.nodata)
     return ForeignSamples(Path("made"), facts, lambda: iter(samples))

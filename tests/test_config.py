@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from swath.config import Config, Spec, build_config, json_schema, load_config, omitted, parse_duration, parse_size
+from swath.config import Config, build_config, json_schema, load_config, omitted
 from swath.core.blend import BLENDS
 from swath.core.errors import ConfigError
+from swath.specs import Spec, parse_duration, parse_size
 from swath.yamltext import parse_yaml
 
 SHORT = 'scenes: scenes.csv\nclasses: {field: class, 1: {name: roof, color: "#efcd08"}}\n'

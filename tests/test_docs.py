@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from swath.cli import VERBS, main, parser, separated
-from swath.config import Config, SourceSpec, Spec, build_config
+from swath.config import Config, build_config
 from swath.core.blend import BLENDS
 from swath.core.errors import ConfigError, DataError, QualityError, ResourceError, SwathError
 from swath.core.samplers import SAMPLERS
 from swath.nets.losses import LOSSES
 from swath.nets.optimisers import OPTIMISERS, SCHEDULES
 from swath.nets.zoo import ZOO
+from swath.specs import SourceSpec, Spec
 from swath.yamltext import parse_yaml
 
 ROOT = Path(__file__).parents[1]

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from swath.config import LabelsSpec, PredictSpec, RuntimeSpec, VectorizeSpec, load_config, override, validated
+from swath.config import load_config, override, validated
 from swath.core.errors import ConfigError, did_you_mean
 from swath.core.legend import Legend
 from swath.core.splits import SPLIT_OF
 from swath.disk.remote import location, remote_access
+from swath.specs import LabelsSpec, PredictSpec, RuntimeSpec, VectorizeSpec
 from swath.yamltext import Marked
 
 PathLike = str | Path
@@ -97,7 +98,7 @@ def vectorize(map_path: PathLike, *overrides: str, out: PathLike, overwrite: boo
 
 
 def info(thing: PathLike, *overrides: str) -> dict[str, Any]:
-    """What a raster, vector, store, bundle, run, map or config is."""
+    """What a raster, vector, store, bundle, run, map, manifest, STAC item or config is."""
     from swath.steps.info import info as step
 
     (runtime,) = _sections(overrides, RuntimeSpec)

@@ -19,7 +19,7 @@ from swath import __version__
 from swath.cli_tools import TOOLS
 from swath.commands import Verb, call, overwrite_argument, plain
 from swath.core.errors import ConfigError, ResourceError, SwathError, did_you_mean
-from swath.messages import counts, say, set_verbosity, table
+from swath.messages import counts, quiet_libraries, say, set_verbosity, table
 from swath.progress import set_quiet
 
 _OVERRIDE = re.compile(r"^[a-z_]+(\.[A-Za-z0-9_]+)*=")
@@ -87,7 +87,7 @@ def _vectorize_args(p: argparse.ArgumentParser) -> None:
 
 
 def _info_args(p: argparse.ArgumentParser) -> None:
-    p.add_argument("thing", help="raster, vector, store, bundle, run, map or config")
+    p.add_argument("thing", help="raster, vector, store, bundle, run, map, manifest, STAC item or config")
 
 
 def _verify_args(p: argparse.ArgumentParser) -> None:
@@ -212,7 +212,7 @@ VERBS: dict[str, Verb] = {
     "vectorize": Verb("the polygons of a map as a GeoPackage", "swath vectorize maps/town_map.tif --out town.gpkg",
                       _vectorize_args,
                       lambda a, o: call("vectorize")(a.map, *o, out=a.out, overwrite=a.overwrite), _show_vectorize),
-    "info": Verb("what a thing is: raster, vector, store, bundle, run, map or config", "swath info runs/roofs", _info_args,
+    "info": Verb("what a thing is: raster, vector, store, bundle, run, map, manifest, STAC item or config", "swath info runs/roofs", _info_args,
                  lambda a, o: call("info")(a.thing, *o), _show_info),
     "run": Verb("the whole chain: check, sample, train, evaluate, predict, vectorize", "swath run roofs.yaml", _run_args,
                 lambda a, o: call("run")(a.config, *o, start=a.start, only=a.only, overwrite=a.overwrite), _show_run),
@@ -269,6 +269,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(json.dumps({"swath": __version__}) if "--json" in words else f"swath {__version__}")
         return 0
     signal.signal(signal.SIGTERM, _terminated)
+    quiet_libraries()
     as_json, debug = "--json" in words, "--debug" in words
     try:
         return _dispatch(words)

@@ -49,3 +49,24 @@ def _cell(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{k}: {_cell(v)}" for k, v in value.items()) or "-"
     return str(value)
+
+
+def quiet_libraries() -> None:
+    """Says nothing where rasterio could not log a message of GDAL's that is no UTF-8: the error itself is raised.
+
+    Such messages come from file names and tags of odd files. Changes hooks of the whole process, so it is for the command
+    line, not for a library.
+    """
+    unraisable, excepthook = sys.unraisablehook, sys.excepthook
+    if unraisable.__module__ == __name__:
+        return  # done before
+
+    def unless_of_gdals_log(problem: Any) -> None:
+        if not (isinstance(problem.exc_value, UnicodeDecodeError) and "rasterio._env" in str(problem.object)):
+            unraisable(problem)
+
+    def unless_without_a_trace(kind: type[BaseException], value: BaseException, trace: Any) -> None:
+        if not (isinstance(value, UnicodeDecodeError) and trace is None):
+            excepthook(kind, value, trace)
+
+    sys.unraisablehook, sys.excepthook = unless_of_gdals_log, unless_without_a_trace

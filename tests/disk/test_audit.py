@@ -12,15 +12,15 @@ import pytest
 from affine import Affine
 from rasterio.enums import ColorInterp
 
-from swath.config import BandsSpec
 from swath.core.errors import DataError
 from swath.core.legend import ClassEntry, Legend
 from swath.disk.audit import FINDINGS, Finding, from_error, merged, raster_findings, share, shown
 from swath.disk.probe import Probe, probe
 from swath.disk.raster import raster_info
+from swath.specs import BandsSpec
 
 SOURCE = Path(__file__).parents[2] / "src" / "swath"
-READERS = ("raster", "vector", "crs", "labels", "scenes", "project", "probe", "tally", "inputs")
+READERS = ("vrt_guard", "geoparquet", "raster", "vector", "crs", "labels", "scenes", "project", "probe", "tally", "inputs")
 Make = Callable[..., Path]
 LEGEND = Legend(
     (ClassEntry(0, "ground", "#000000"), ClassEntry(1, "roof", "#ff0000"), ClassEntry(2, "tree", "#00ff00"))

@@ -11,7 +11,6 @@ import pytest
 import rasterio
 from affine import Affine
 
-from swath.config import BandsSpec
 from swath.core.legend import ClassEntry, Legend
 from swath.core.splits import Region
 from swath.core.windows import Window
@@ -19,6 +18,7 @@ from swath.disk.audit import Finding
 from swath.disk.audit_classes import band_label_findings, class_findings
 from swath.disk.audit_scenes import Member, image_findings, leak_findings
 from swath.disk.probe import probe
+from swath.specs import BandsSpec
 
 SOURCE = Path(__file__).parents[2] / "src" / "swath"
 READERS = ("raster", "vector", "crs", "labels", "scenes", "project", "probe", "tally", "inputs")

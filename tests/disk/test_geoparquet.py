@@ -15,7 +15,6 @@ from pyproj import CRS
 from rasterio.features import rasterize
 
 import swath
-from swath.config import LabelsSpec
 from swath.core.errors import ConfigError, DataError
 from swath.core.events import Events
 from swath.core.grid import Grid
@@ -25,6 +24,7 @@ from swath.disk import geoparquet
 from swath.disk.labels import open_labels
 from swath.disk.scenes import Scene
 from swath.disk.vector import features_on_grid, read_features, vector_info
+from swath.specs import LabelsSpec
 
 pyarrow = pytest.importorskip("pyarrow")
 from pyarrow import parquet  # noqa: E402
@@ -56,7 +56,7 @@ def write(
     column: dict[str, Any] = {"encoding": "WKB", "geometry_types": sorted({g.geom_type for g in geometry if g is not None})}
     if crs != "absent":
         column["crs"] = None if crs is None else crs.to_json_dict()
-    if bounds:
+    if bounds and len(array):
         column["bbox"] = shapely.total_bounds(array).tolist()
     table = {**fields, name: pyarrow.array([None if g is None else shapely.to_wkb(g) for g in geometry], pyarrow.binary())}
     if covering:
@@ -167,6 +167,17 @@ def test_null_geometries_values_and_dictionaries(tmp_path: Path) -> None:
         read_features(path, field="kind")
     with pytest.raises(DataError, match="has no layer 'other'"):
         vector_info(path, "other")
+
+
+def test_the_type_holds_all_geometries(tmp_path: Path) -> None:
+    point, box = shapely.Point(1, 2), shapely.box(0, 0, 1, 1)
+    many = shapely.MultiPoint([(1, 2), (3, 4)])
+    for told in ({}, {"geometry_types": []}):
+        for shapes, kind in (([box], "Polygon"), ([point, None, many], "MultiPoint"), ([point, box], "Unknown")):
+            assert vector_info(write(tmp_path / "a.parquet", shapes, {}, meta=told)).geometry == kind
+    assert vector_info(write(tmp_path / "a.parquet", [], {})).geometry == "Unknown"
+    flat = write(tmp_path / "z.parquet", [point], {}, meta={"geometry_types": ["Point Z"]})
+    assert vector_info(flat).geometry == "Point"
 
 
 def test_labels_are_burnt_checked_and_described(make_vector: MakeVector, make_raster: MakeVector, tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 
-from swath.config import LabelsSpec
 from swath.core.errors import DataError
 from swath.core.events import Events
 from swath.core.grid import Grid
@@ -22,6 +21,7 @@ from swath.core.windows import Window
 from swath.disk.crs import project
 from swath.disk.labels import open_labels
 from swath.disk.scenes import Scene
+from swath.specs import LabelsSpec
 
 Make = Callable[..., Path]
 UTM = "EPSG:32618"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -347,3 +349,11 @@ def test_real_rasters_are_read(data_dir: Path, fingerprint: Callable[[Path], dic
     strict = RasterReader(test.path, rule="any").read(Window(0, 0, 751, 1046))[1]
     assert strict.sum() < valid.sum(), "bright roofs would be holes"
     assert fingerprint(folder) == before
+
+
+@pytest.mark.real
+def test_messages_that_are_no_utf8_are_not_shown(data_dir: Path) -> None:
+    odd = data_dir / "odd" / "rasters" / "gdal" / "gcore" / "data" / "hfa_completedefn_recursion.img"
+    code = f"import swath; swath.check({str(odd)!r})"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stderr == ""

@@ -23,6 +23,7 @@ from swath.disk.stamp import file_stamp
 from swath.steps.chip import chip
 from swath.steps.mosaic import mosaic
 
+pytest_plugins = ["fixtures_run"]
 MakeRaster = Callable[..., Path]
 HEAD = '<VRTDataset rasterXSize="{width}" rasterYSize="{height}">{more}'
 SOURCE = """<{kind}><SourceFilename relativeToVRT="1">{name}</SourceFilename><SourceBand>{band}</SourceBand>
@@ -144,6 +145,8 @@ CODE = """<VRTRasterBand dataType="Byte" band="1" subClass="VRTDerivedRasterBand
         (source(band="mask,9"), "takes band mask,9"),
         (source().replace('xSize="6"', 'xSize="nan"'), "<SrcRect>"),
         (source().replace(">a.tif<", "><"), "without file"),
+        (source().replace("Source>", 'Source resampling="bilinear">', 1)
+         .replace('DstRect xOff="0" yOff="0" xSize="6"', 'DstRect xOff="0" yOff="0" xSize="0.1"'), "more than 32 times"),
     ],
 )
 @pytest.mark.usefixtures("a")
@@ -292,3 +295,15 @@ def test_samples_of_a_vrt_are_those_of_the_image(tmp_path: Path) -> None:
         assert swath.check(config)["ok"]
         records.append((Path(swath.sample(config)["store"]) / "records.bin").read_bytes())
     assert records[0] == records[1] != b""
+
+
+def test_the_map_of_a_vrt_is_that_of_the_image(trained: Path, tmp_path: Path) -> None:
+    image = trained.with_name("west.tif")
+    chip(image, tmp_path / "chips", size=40, stride=40)
+    mosaic(tmp_path / "chips", tmp_path / "west.vrt", kind="vrt")
+    maps = []
+    for n, path in enumerate((image, tmp_path / "west.vrt")):
+        made = swath.predict(trained.parent / "runs" / "roofs", path, out=tmp_path / str(n))
+        maps.append(pixels(Path(made["maps"][0]["map"])))
+    assert np.array_equal(*maps)
+    assert len(np.unique(maps[0])) > 1

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_town import corner, write_image
 
-from swath.config import PredictSpec
 from swath.core.bands import Bands
 from swath.core.errors import ConfigError
 from swath.core.legend import ClassEntry, Legend
@@ -24,6 +23,7 @@ from swath.engines.rowgraph import trace_rows
 from swath.engines.rows import RowsPlan, plan_rows, resume_row, run_rows
 from swath.nets.radius import measure_radius
 from swath.nets.zoo import build_net
+from swath.specs import PredictSpec
 
 LEGEND = Legend(tuple(ClassEntry(i, f"class {i}", "#000000") for i in range(3)))
 BANDS = Bands((1, 2), ("a", "b"), (0.01, 0.02), (-1.0, -0.5))

@@ -12,7 +12,6 @@ import torch
 from kept_samples import batches, kept
 from torch import Tensor, nn
 
-from swath.config import TrainSpec
 from swath.core.bands import Bands
 from swath.core.errors import DataError
 from swath.nets import loop
@@ -22,6 +21,7 @@ from swath.nets.checkpoint import load_checkpoint, save_checkpoint
 from swath.nets.losses import build_loss
 from swath.nets.optimisers import build_optimiser
 from swath.nets.zoo import build_net
+from swath.specs import TrainSpec
 
 CPU = torch.device("cpu")
 BANDS = Bands((1, 2, 3), ("r", "g", "b"), (1e-3,) * 3, (-2.0,) * 3)

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from swath.config import CoordConvSpec, ModelSpec
 from swath.nets.coordconv import CoordConv2d, with_coordinates
 from swath.nets.radius import measure_radius
 from swath.nets.zoo import build_net
+from swath.specs import CoordConvSpec, ModelSpec
 
 
 def conv(**options: object) -> CoordConv2d:

@@ -11,7 +11,6 @@ import torch
 from kept_samples import Kept, batches, kept
 from torch import Tensor, nn
 
-from swath.config import TrainSpec
 from swath.core.bands import Bands
 from swath.core.errors import ConfigError, DataError
 from swath.core.metrics import Confusion
@@ -22,6 +21,7 @@ from swath.nets.batches import Scaler
 from swath.nets.losses import build_loss
 from swath.nets.optimisers import build_optimiser
 from swath.nets.zoo import build_net
+from swath.specs import TrainSpec
 
 CPU = torch.device("cpu")
 BANDS = Bands((1, 2, 3), ("r", "g", "b"), (1e-3,) * 3, (-2.0,) * 3)

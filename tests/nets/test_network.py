@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import nn
 
-from swath.config import ModelSpec
 from swath.core.errors import ConfigError, DataError
 from swath.core.legend import ClassEntry, Legend
 from swath.disk.bundle import read_bundle, write_bundle
@@ -28,6 +27,7 @@ from swath.nets.network import (
     prove,
     run_probe,
 )
+from swath.specs import ModelSpec
 
 pytest_plugins = ["fixtures_run"]
 TWO = Legend((ClassEntry(0, "ground", "#000000"), ClassEntry(1, "roof", "#ff0000")))

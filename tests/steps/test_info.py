@@ -99,6 +99,86 @@ def test_a_manifest_and_a_config(town: Path) -> None:
     assert found["output"] == str(town.parent / "runs" / "roofs")
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".json", ".gpkg"])
+def test_a_manifest_tells_what_is_known_of_its_scenes(own_town: Path, make_vector: Make, suffix: str) -> None:
+    folder = own_town.parent
+    (folder / "north.yaml").write_text("sun: {elevation: 44.5, date: 2020-01-02}\nbands: [1, 2]\nsensor: other\n")
+    rows: dict[str, list[Any]] = {
+        "image": ["north.tif", "south.tif;west.tif"], "labels": ["north.gpkg", None], "split": ["trn", None],
+        "metadata": ["north.yaml", None], "sensor": ["wv3", "ge1"],
+    }  # fmt: skip
+    path = folder / f"listed{suffix}"
+    if suffix == ".gpkg":
+        make_vector(path, None, rows)
+    elif suffix == ".json":
+        path.write_text(json.dumps({"scenes": [dict(zip(rows, row, strict=True)) for row in zip(*rows.values(), strict=True)]}))
+    else:
+        lines = [",".join(v or "" for v in row) for row in zip(*rows.values(), strict=True)]
+        path.write_text("\n".join([",".join(rows), *lines]) + "\n")
+    found = seen(path, "manifest")
+    assert (found["scenes"], found["splits"], found["labelled"]) == (2, {"trn": 1, "undecided": 1}, 1)
+    north, south = found["listed"]
+    assert north == {"name": "north", "split": "trn", "image": [str(folder / "north.tif")], "labels": str(folder / "north.gpkg")}
+    assert south["image"] == [str(folder / "south.tif"), str(folder / "west.tif")]
+    assert (south["split"], south["labels"]) == (None, None)
+    known = found["known"]["north"]
+    assert known["sun.elevation"] == 44.5
+    assert (known["sensor"], known["bands"]) == ("wv3", [1, 2]), "columns stand over the file"
+    assert found["known"][south["name"]] == {"sensor": "ge1"}
+    text = render(found)
+    assert "      sun.elevation: 44.5" in text.splitlines()
+    assert "south.tif, west.tif" in text
+    (folder / "north.yaml").unlink()
+    found = seen(path, "manifest")
+    assert "no such metadata file" in found["problems"][0]
+    assert "north" not in found["known"]
+
+
+def test_long_lists_are_cut_on_the_terminal_alone(own_town: Path) -> None:
+    folder = own_town.parent
+    (folder / "many.csv").write_text("image,name,sensor\n" + "".join(f"north.tif,n{i},s{i}\n" for i in range(60)))
+    found = seen(folder / "many.csv", "manifest")
+    assert len(found["listed"]) == len(found["known"]) == 60
+    assert render(found).count("... and 20 more") == 2
+
+
+def stac(path: Path, assets: dict[str, Any]) -> Path:
+    """A STAC item of GeoTIFFs."""
+    listed = {name: {"href": href, "type": "image/tiff", "eo:bands": [{"name": name, "common_name": common}]}
+              for name, (href, common) in assets.items()}  # fmt: skip
+    path.write_text(json.dumps({
+        "type": "Feature", "stac_version": "1.0.0", "id": "x", "assets": listed, "geometry": None,
+        "properties": {"datetime": "2020-01-02T03:04:05Z", "view:off_nadir": 3.5, "nested": {"a": None}},
+    }))  # fmt: skip
+    return path
+
+
+def test_a_stac_item(make_raster: Make, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        make_raster(f"{name}.tif", np.ones((9, 8), np.uint16))
+    item = stac(tmp_path / "i.json", {"B1": ("a.tif", "red"), "B2": ("b.tif", "nir"), "B3": ("https://x.org/c.tif?key=secret", "pan")})
+    found = seen(item, "item")
+    assert (found["id"], found["version"]) == ("x", "1.0.0")
+    assert [(a["name"], a["bands"], a["at_hand"]) for a in found["assets"]] == [
+        ("B1", ["red"], True), ("B2", ["nir"], True), ("B3", ["pan"], False),
+    ]  # fmt: skip
+    assert "secret" not in json.dumps(found)
+    assert found["properties"]["view:off_nadir"] == 3.5
+    assert (found["image"]["bands"], found["image"]["dtype"]) == (["red", "nir"], "uint16")
+    assert (found["image"]["grid"]["height"], found["image"]["crs"]) == (9, "EPSG:32618")
+    (tmp_path / "s.csv").write_text("image,sensor\ni.json,z\n")
+    manifest = seen(tmp_path / "s.csv", "manifest")
+    assert manifest["known"]["i"]["view:off_nadir"] == 3.5
+    assert manifest["listed"][0]["item"] == str(item)
+
+
+def test_a_stac_item_without_files_is_still_told(tmp_path: Path) -> None:
+    found = seen(stac(tmp_path / "i.json", {"B1": ("https://x.org/a.tif", "red"), "B2": ("absent.tif", "nir")}), "item")
+    assert found["image"] is None
+    assert len(found["problems"]) == 1
+    assert [a["at_hand"] for a in found["assets"]] == [False, False]
+
+
 def test_a_config_whose_files_are_missing_is_still_told(own_town: Path) -> None:
     (own_town.parent / "north.tif").unlink()
     assert "no such file" in seen(own_town, "config")["problems"][0]

@@ -11,10 +11,10 @@ import pytest
 import rasterio
 from shapely import box
 
-from swath.config import LabelsSpec
 from swath.core.errors import ConfigError, DataError, ResourceError
 from swath.core.legend import ClassEntry, Legend
 from swath.disk.maps import read_map_info
+from swath.specs import LabelsSpec
 from swath.steps.mask import mask
 
 Maker = Callable[..., Path]

@@ -19,11 +19,11 @@ from affine import Affine
 from numpy.typing import NDArray
 from pyproj import CRS, Geod
 
-from swath.config import VectorizeSpec
 from swath.core.errors import ConfigError, DataError, ResourceError
 from swath.core.legend import ClassEntry, Legend
 from swath.disk import geopackage
 from swath.disk.maps import PREFIX
+from swath.specs import VectorizeSpec
 from swath.steps.vectorize import vectorize
 
 Maker = Callable[..., Path]

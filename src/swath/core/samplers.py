@@ -71,7 +71,7 @@ def blocks(population: Population, seed: int) -> Draw:
     is drawn `visits` times an epoch.
     """
     regions = population.regions if population.regions is not None else np.arange(len(population))
-    members = _members(regions)
+    members = members_of(regions)
     visits = population.visits
 
     @lru_cache(maxsize=4)
@@ -124,6 +124,12 @@ def unseen_classes(counts: NDArray[np.int64], names: Sequence[str]) -> list[str]
     return [name for name, pixels in zip(names, counts.sum(0).tolist(), strict=True) if pixels == 0]
 
 
+def members_of(regions: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """The samples of each region, in the order of their numbers."""
+    order = np.argsort(regions, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(regions[order])) + 1)
+
+
 def _by_epoch(row: Callable[[int], NDArray[np.int64]], length: int) -> Draw:
     def draw(positions: NDArray[np.int64]) -> NDArray[np.int64]:
         epochs, places = np.divmod(positions, length)
@@ -162,9 +168,3 @@ def _users(name: str, made: Any, n: int) -> Draw:
         return np.array(found, np.int64)
 
     return draw
-
-
-def _members(regions: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """The samples of each region, in the order of their numbers."""
-    order = np.argsort(regions, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(regions[order])) + 1)

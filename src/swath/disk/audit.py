@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from swath.config import BandsSpec
 from swath.core.errors import SwathError
 from swath.disk.probe import Probe
+from swath.specs import BandsSpec
 
 Level = Literal["error", "warning", "note"]
 LEVELS: tuple[Level, ...] = ("error", "warning", "note")

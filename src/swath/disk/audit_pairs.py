@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from swath.config import LabelsSpec
 from swath.core.errors import DataError
 from swath.core.events import Events
 from swath.core.legend import Legend
@@ -26,6 +25,7 @@ from swath.disk.probe import spread_windows
 from swath.disk.raster import RasterInfo, raster_info
 from swath.disk.scenes import Scene
 from swath.disk.tally import Counts, LabelValues, coarse, tally, tally_classes
+from swath.specs import LabelsSpec
 
 
 @dataclass

@@ -12,7 +12,6 @@ import numpy as np
 import shapely
 from pyproj.exceptions import ProjError
 
-from swath.config import BandsSpec
 from swath.core.errors import DataError
 from swath.core.grid import Grid
 from swath.core.splits import Region
@@ -20,6 +19,7 @@ from swath.disk.audit import Finding, merged, share, shown
 from swath.disk.audit_labels import footprint
 from swath.disk.crs import crs_name, metres_per_pixel, parse_crs, project
 from swath.disk.probe import BandFacts, Probe
+from swath.specs import BandsSpec
 
 FACTOR, GSD_TOLERANCE = 3.0, 0.2
 _SIGMAS = 4.1  # standard deviations between the 2nd and the 98th percentile of a normal distribution

@@ -24,11 +24,11 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from swath.config import SourceSpec
 from swath.core.bands import Bands
 from swath.core.errors import ConfigError, DataError
 from swath.core.legend import Legend
 from swath.disk.publish import card_fault, publish_bytes, publish_card, sweep
+from swath.specs import SourceSpec
 
 VERSION = 1
 _MODEL_KEYS = ("name", "options", "in_channels", "out_channels", "stride", "radius")

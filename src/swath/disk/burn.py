@@ -12,7 +12,6 @@ import shapely
 from numpy.typing import NDArray
 from pyogrio import read_bounds
 
-from swath.config import LabelsSpec
 from swath.core.errors import ConfigError, DataError
 from swath.core.events import Events
 from swath.core.grid import Grid
@@ -25,6 +24,7 @@ from swath.disk.labels import Labels, VectorLabels, open_labels
 from swath.disk.remote import location
 from swath.disk.scenes import Scene, expand_inputs
 from swath.disk.stack import Image
+from swath.specs import LabelsSpec
 
 NULLS = "null or empty geometry skipped"
 

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 
-from swath.config import LabelsSpec
 from swath.core.errors import ConfigError, DataError
 from swath.core.events import Events
 from swath.core.grid import Grid
@@ -31,6 +30,7 @@ from swath.disk.samples import SceneWindows
 from swath.disk.scenes import Scene, expand_inputs
 from swath.disk.stack import image_files
 from swath.disk.tally import MOST_VALUES, LabelValues
+from swath.specs import LabelsSpec
 
 Classed = tuple[NDArray[Any], NDArray[np.bool_]]
 _STRIP_VALUES = 4_000_000  # pixels times bands read at once

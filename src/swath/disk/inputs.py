@@ -34,7 +34,7 @@ class Inputs:
                 )
             for file in files:
                 self.add(file)
-        elif _is_manifest(path):
+        elif is_manifest(path):
             scenes, problems = survey(manifest_rows(path), path.parent)
             self.scenes += scenes
             self.problems += problems
@@ -49,7 +49,7 @@ def _in_folder(folder: Path) -> list[Path]:
     )
 
 
-def _is_manifest(path: Path) -> bool:
+def is_manifest(path: Path) -> bool:
     """True for CSV, for JSON with scenes, and for tables with a column `image`."""
     suffix = path.suffix.lower()
     if suffix in (".csv", ".tsv"):

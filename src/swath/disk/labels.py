@@ -16,7 +16,6 @@ from rasterio.features import rasterize
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RioWindow
 
-from swath.config import LabelsSpec
 from swath.core.errors import DataError
 from swath.core.events import Events
 from swath.core.grid import Bounds, Grid
@@ -28,6 +27,7 @@ from swath.disk.point_labels import PointLabels
 from swath.disk.points import holds_points
 from swath.disk.remote import redacted
 from swath.disk.scenes import Scene
+from swath.specs import LabelsSpec
 
 
 class Labels(Protocol):

@@ -296,8 +296,9 @@ def _are_codes(unique: NDArray[Any], pairs: NDArray[Any]) -> bool:
         return False
     if few <= 8 and unique[0] in (0, 1):
         return True
-    ranks = np.searchsorted(unique, pairs[:, np.isin(pairs, unique).all(0)])
-    steps = np.abs(ranks[0] - ranks[1])
+    ranks = np.searchsorted(unique, pairs)
+    known = (unique[np.minimum(ranks, few - 1)] == pairs).all(0)
+    steps = np.abs(ranks[0] - ranks[1])[known]
     changes = int(np.count_nonzero(steps))
     return few > 2 and changes >= 50 and int(np.count_nonzero(steps == 1)) < 0.7 * changes
 

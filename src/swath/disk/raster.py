@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,16 +29,6 @@ from swath.disk.virtual import open_virtual
 from swath.disk.vrt_guard import GDAL_TYPES, PlainVrt, Source, plain_vrt
 
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
-_unraisable = sys.unraisablehook
-
-
-def _unless_of_gdals_log(problem: Any) -> None:
-    """Says nothing where rasterio could not log a message of GDAL's that is no UTF-8: the error itself is raised."""
-    if not (isinstance(problem.exc_value, UnicodeDecodeError) and "rasterio._env" in str(problem.object)):
-        _unraisable(problem)
-
-
-sys.unraisablehook = _unless_of_gdals_log
 
 DRIVERS = (
     "GTiff", "COG", "JP2OpenJPEG", "PNG", "JPEG", "HFA", "ENVI", "EHdr", "AAIGrid", "BMP", "GIF", "WEBP", "ERS",

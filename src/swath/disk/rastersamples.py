@@ -11,7 +11,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.core.samplers import Population
+from swath.core.samplers import Population, members_of
 from swath.core.splits import Split
 from swath.core.windows import Window, up
 from swath.disk.project import Project
@@ -42,10 +42,11 @@ class RasterSamples(Samples):
         self.places: Sequence[Place]
         self.places, self.counts = self._filtered(planned)
         self.regions = region_numbers(project, self.places)
-        members = np.bincount(self.regions) if len(self.places) else np.ones(1, np.int64)
-        boxes = [_around([p.read for p in self._members(r)]) for r in range(len(members))] if self.places else []
-        self._decoded = Decoded(self.source, self.places, self.regions, boxes, memory, self.schema.record_bytes / self.schema.side**2)
-        self._largest = int(members.max())
+        members = members_of(self.regions) if self.places else []
+        boxes = [_around([self.places[i].read for i in m.tolist()]) for m in members]
+        firsts = [self.places[int(m[0])] for m in members]
+        self._decoded = Decoded(self.source, firsts, self.regions, boxes, memory, self.schema.record_bytes / self.schema.side**2)
+        self._largest = max((len(m) for m in members), default=1)
 
     def read(self, index: int, part: Window | None = None) -> Sample:
         """One sample, or a window of it."""
@@ -83,18 +84,18 @@ class RasterSamples(Samples):
                         self._kept.append(sample)
         return passed, np.array(counts, np.int64).reshape(-1, self.schema.classes)
 
-    def _members(self, region: int) -> list[Place]:
-        return [self.places[i] for i in np.flatnonzero(self.regions == region).tolist()]
-
 
 class Decoded:
-    """The regions decoded last, by threads of their own; as many as fit into `memory` bytes."""
+    """The regions decoded last, by threads of their own; as many as fit into `memory` bytes.
+
+    `firsts` are the first places of the regions, `boxes` their windows, `regions` the region of each sample.
+    """
 
     def __init__(
-        self, source: SceneWindows, places: Sequence[Place], regions: NDArray[np.int64], boxes: Sequence[Window],
+        self, source: SceneWindows, firsts: Sequence[Place], regions: NDArray[np.int64], boxes: Sequence[Window],
         memory: int, pixel_bytes: float,
     ) -> None:  # fmt: skip
-        self.source, self.places, self.regions, self.boxes = source, places, regions, boxes
+        self.source, self.firsts, self.regions, self.boxes = source, firsts, regions, boxes
         largest = max((b.area for b in boxes), default=1) * pixel_bytes
         self.capacity = max(1, int(memory / largest))
         self._futures: OrderedDict[int, Future[Sample]] = OrderedDict()
@@ -134,8 +135,7 @@ class Decoded:
             pool.shutdown()
 
     def _decode(self, region: int) -> Sample:
-        first = self.places[int(np.flatnonzero(self.regions == region)[0])]
-        box = self.boxes[region]
+        first, box = self.firsts[region], self.boxes[region]
         return self.source.read(first if box == first.read else Place(first.scene, first.split, box, box), box)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.config import RuntimeSpec
 from swath.core.bands import Bands
 from swath.core.errors import ConfigError
 from swath.core.splits import SPLITS, Split, sample_windows
@@ -18,6 +17,7 @@ from swath.disk.labels import Labels
 from swath.disk.project import Project
 from swath.disk.sample import Place, Sample
 from swath.disk.schema import Schema
+from swath.specs import RuntimeSpec
 
 BEYOND = "beyond sample.limit"  # why a sample is dropped without a look at it
 

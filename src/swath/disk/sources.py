@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from swath.config import CoordinatesSpec, SourceSpec
 from swath.core.errors import ConfigError, DataError, did_you_mean
 from swath.disk.cells import cell_image
 from swath.disk.remote import is_remote, location
 from swath.disk.scenes import COLUMNS, Scene
 from swath.disk.stac import stac_item
 from swath.disk.stack import Constant, Files, Image, Part, Plugin, Position, Shapes, Stack, as_stack, image_files
+from swath.specs import CoordinatesSpec, SourceSpec
 from swath.yamltext import load_yaml
 
 Sources = Mapping[str, SourceSpec]

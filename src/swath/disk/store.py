@@ -119,6 +119,7 @@ class StoreSamples(Samples):
         ]
         self.records = Records(directory, self.schema, index)
         self._verified = np.zeros(len(self.rows), bool)
+        self._whole = np.zeros(len(self.rows), bool)  # no pixel is without data
         self._lock = Lock()
         self._views = self.schema.views(self.records.bytes) if self.schema.codec == "none" else None
         self._numbers: list[int] = self.rows.tolist()
@@ -139,7 +140,13 @@ class StoreSamples(Samples):
         if self._views is not None:
             if not self._verified[index]:
                 self._record(index)
-            self._copy(self._viewed(index), None if part.shape == self._shape else part, out)
+            found = self._viewed(index)
+            if part.shape == self._shape and self._whole[index]:  # a mask that says nothing need not be read
+                np.copyto(out.image, found.image, casting="same_kind")
+                np.copyto(out.labels, found.labels)
+                out.valid.fill(True)
+            else:
+                self._copy(found, part, out)
         elif part.shape == self._shape == out.labels.shape and out.image.flags.c_contiguous:
             self.schema.unpack_into(self._record(index), out, self._where(index))
         else:
@@ -169,6 +176,7 @@ class StoreSamples(Samples):
                 raise DataError("store-corrupt", self._where(index), "its checksum is wrong",
                                 "make the store anew: swath sample CONFIG --overwrite")  # fmt: skip
             with self._lock:
+                self._whole[index] = self._views is not None and bool(self._viewed(index).valid.all())
                 self._verified[index] = True
         return record
 

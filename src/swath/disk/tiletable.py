@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.config import BandsSpec, SampleSpec
 from swath.core.filters import REASONS
 from swath.core.splits import SPLITS, Split
 from swath.core.thresholds import Tiles
@@ -22,6 +21,7 @@ from swath.disk.publish import card_fault, file_sha256, publish, publish_card
 from swath.disk.sample import Place, class_counts
 from swath.disk.samples import BEYOND, SceneWindows, beyond_limit, plan_places, refused
 from swath.progress import Progress
+from swath.specs import BandsSpec, SampleSpec
 
 TABLE, CARD = "tiles.csv", "tiles.json"
 _WINDOW = ("row", "col", "height", "width")

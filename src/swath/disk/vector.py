@@ -228,14 +228,22 @@ def _projected(geometry: NDArray[Any], source: str, target: str) -> NDArray[Any]
 
 def _parquet_info(path: Path, file: Path, layer: str | None) -> VectorInfo:
     found = geoparquet.read_header(path, file)
-    kind = found.kinds[0] if len(found.kinds) == 1 else "Unknown"
-    box = found.bounds
-    if box is None and found.rows:
+    kinds, box = found.kinds, found.bounds
+    if found.rows and (box is None or not kinds):
         shapes = geoparquet.read_rows(path, file, None, None)[0]
+        kinds = kinds or tuple({g.geom_type for g in shapes if g is not None})
         whole = tuple(float(v) for v in shapely.total_bounds(shapes))
         box = (whole[0], whole[1], whole[2], whole[3]) if np.isfinite(whole).all() else None
     name = _layer(path, (path.stem,), layer)
-    return VectorInfo(path, "Parquet", name, (path.stem,), kind, found.rows, found.fields, found.crs, box)
+    return VectorInfo(path, "Parquet", name, (path.stem,), _common_kind(kinds), found.rows, found.fields, found.crs, box)
+
+
+def _common_kind(kinds: tuple[str, ...]) -> str:
+    """The type that holds all: `MultiPolygon` for polygons and multipolygons, `Unknown` for others together."""
+    single = {k.removeprefix("Multi") for k in kinds}
+    if len(single) != 1:
+        return "Unknown"
+    return f"Multi{single.pop()}" if any(k.startswith("Multi") for k in kinds) else single.pop()
 
 
 def _layer(path: Path, layers: tuple[str, ...], layer: str | None) -> str:

@@ -18,6 +18,7 @@ from xml.etree.ElementTree import Element, ParseError, SubElement
 from swath.core.errors import DataError
 
 MAX_XML, MAX_SOURCES, MAX_DEPTH = 4_000_000, 20_000, 2
+MAX_SHRINK = 32  # times that a source may be shrunk by a filter, which reads all it covers at once
 _HEAD = 4096  # bytes in which GDAL looks for the marks of formats that are texts
 _MARKS = (b"<VRTDataset", b"<GDALTileIndexDataset", b"<GDAL_WMS", b"<OGRVRT", b"<WMS_", b"<Capabilities")
 _ASIDE = {"Metadata", "OverviewList", "GCPList", "Histograms", "CategoryNames", "Overview", "UnitType", "Offset", "Scale",
@@ -137,15 +138,21 @@ class _Reading:
         SubElement(out, "SourceProperties", RasterXSize=str(found.width), RasterYSize=str(found.height),
                    DataType=found.dtypes[int(number[1] or 1) - 1], BlockXSize=str(found.block[1]),
                    BlockYSize=str(found.block[0]))  # fmt: skip
+        rects: dict[str, list[float]] = {}
         for child in source:
             if child.tag in ("SrcRect", "DstRect"):
                 sides = ("xOff", "yOff", "xSize", "ySize")
-                _numbers(self, child, [child.get(k, "") for k in sides], 4)
+                rects[child.tag] = _numbers(self, child, [child.get(k, "") for k in sides], 4)
                 _copied(child, out, *sides)
             elif source.tag == "ComplexSource" and child.tag in _OF_COMPLEX:
                 _copied(child, out)
             elif child.tag not in ("SourceFilename", "SourceBand", "SourceProperties"):
                 raise self.refused(f"has a <{source.tag}> with <{child.tag}>, which is not read")
+        if source.get("resampling", "nearest").lower() not in ("near", "nearest"):
+            there = rects.get("SrcRect", [0, 0, found.width, found.height])
+            here = rects.get("DstRect", [0, 0, 1, 1])
+            if any(there[k] > MAX_SHRINK * max(here[k], 1e-9) for k in (2, 3)):
+                raise self.refused(f"shrinks a source more than {MAX_SHRINK} times with {source.get('resampling')}")
 
     def opened(self, name: str, relative: bool, above: tuple[Path, ...]) -> tuple[str, Source]:
         """What GDAL is to open for a source, and what its header says."""
@@ -215,14 +222,15 @@ def _parsed(reading: _Reading, path: Path) -> Element:
     return root
 
 
-def _numbers(reading: _Reading, element: Element, texts: list[str], count: int) -> None:
-    """Nothing, or a DataError where an element does not hold so many finite numbers."""
+def _numbers(reading: _Reading, element: Element, texts: list[str], count: int) -> list[float]:
+    """The numbers of an element. Raises DataError where it does not hold so many finite ones."""
     try:
         values = [float(t) for t in texts]
     except ValueError:
         values = []
     if len(values) != count or not all(math.isfinite(v) for v in values):
         raise reading.refused(f"has a <{element.tag}> that is not {count} numbers", "make it anew")
+    return values
 
 
 def _copied(element: Element, parent: Element, *keys: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from swath.config import PredictSpec
 from swath.core.errors import ConfigError
 from swath.core.stitch import Rows
 from swath.core.windows import up
@@ -14,6 +13,7 @@ from swath.engines.predictor import Predictor, TorchPredictor
 from swath.engines.rowgraph import RowGraph, Untraceable, trace_rows
 from swath.engines.rows import plan_rows, run_rows
 from swath.engines.tiles import TilePlan, run_tiles
+from swath.specs import PredictSpec
 
 ACTIVATION_BYTES = 600  # per pixel of a tile: about two float32 layers of 64 channels at full resolution, measured
 EFFECTIVE = 0.5  # share of the radius that `margin: effective` keeps

@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from swath.config import TrainSpec
 from swath.core.errors import ConfigError, DataError, did_you_mean
 from swath.core.metrics import Confusion
 from swath.core.windows import up
@@ -23,6 +22,7 @@ from swath.nets.augment import AugmentOptions, augment
 from swath.nets.batches import Batch, Batches, Scaler, numpy_batch
 from swath.nets.network import class_indices
 from swath.nets.optimisers import learning_rate
+from swath.specs import TrainSpec
 
 SEED_STEP = 1_000_003
 

@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from swath.config import ModelSpec
 from swath.core.errors import DataError
 from swath.core.legend import Legend
 from swath.core.windows import up
 from swath.disk.bundle import Bundle
 from swath.nets.radius import measure_radius
 from swath.nets.zoo import ZOO, build_net, init_head_bias
+from swath.specs import ModelSpec
 
 PROBE_TOLERANCE = 1e-4
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.config import RuntimeSpec
 from swath.core.bands import Bands
 from swath.core.errors import ConfigError, DataError
 from swath.core.splits import Split
@@ -18,6 +17,7 @@ from swath.disk.project import SAMPLE_SECTIONS, Project, fit_bands
 from swath.disk.sample import Samples
 from swath.disk.store import StoreSamples, read_card
 from swath.nets.batches import kept_batches
+from swath.specs import RuntimeSpec
 
 LEARNT: tuple[Split, ...] = ("trn", "val")  # splits: the test split is evaluate's alone
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from swath.config import BandsSpec, Config, LabelsSpec, load_config
+from swath.config import Config, load_config
 from swath.core.errors import ConfigError, DataError
 from swath.core.splits import Region
 from swath.disk import vector
@@ -34,6 +34,7 @@ from swath.disk.scenes import Scene, manifest_rows, survey
 from swath.disk.sources import with_sources
 from swath.disk.stack import Image, Stack
 from swath.messages import table
+from swath.specs import BandsSpec, LabelsSpec
 
 _SAMPLE_VALUES = 4_000_000  # kept of all images together
 MOST_ROWS = 12  # of the table of inputs

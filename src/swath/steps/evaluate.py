@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.config import LabelsSpec, PredictSpec, RuntimeSpec
 from swath.core.errors import DataError
 from swath.core.events import Events
 from swath.core.legend import Legend
@@ -28,6 +27,7 @@ from swath.disk.sources import model_scenes
 from swath.engines.choose import choose
 from swath.engines.predictor import TorchPredictor, load_predictor
 from swath.progress import Progress
+from swath.specs import LabelsSpec, PredictSpec, RuntimeSpec
 
 
 def evaluate(

@@ -10,7 +10,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.config import LabelsSpec
 from swath.core.errors import ConfigError, did_you_mean
 from swath.core.events import Events
 from swath.core.grid import Grid
@@ -25,6 +24,7 @@ from swath.disk.remote import location
 from swath.disk.rows import Columns, publish_rows, require_format
 from swath.disk.scenes import Scene
 from swath.progress import Progress
+from swath.specs import LabelsSpec
 
 _CHUNK = 200_000  # pixels
 _DECIMALS = 9  # of degrees: a tenth of a millimetre

@@ -1,9 +1,9 @@
-"""The result of `swath info` says what a thing is: a raster, vector, store, bundle, run, map, manifest or config."""
+"""The result of `swath info` says what a thing is: a raster, vector, store, bundle, run, map, manifest, STAC item or config."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,16 @@ from swath.core.legend import Legend
 from swath.disk import raster, vector
 from swath.disk.bundle import read_bundle
 from swath.disk.describe import describe_raster, describe_vector
+from swath.disk.describe_scenes import describe_item, describe_scenes
+from swath.disk.inputs import is_manifest
 from swath.disk.remote import location
 from swath.disk.scenes import Scene, manifest_rows, survey
+from swath.disk.stac import is_stac_item
 from swath.disk.store import read_card
 from swath.messages import table
 
-ACCEPTS = "name a raster, a vector file, a manifest, a config (.yaml), or the directory of a store, bundle or run"
+MOST_ROWS = 40  # of a table on a terminal
+ACCEPTS = "name a raster, a vector file, a manifest, a STAC item, a config (.yaml), or the directory of a store, bundle or run"
 
 
 def info(thing: str | Path) -> dict[str, Any]:
@@ -36,7 +40,9 @@ def info(thing: str | Path) -> dict[str, Any]:
         found = _directory(path)
     elif suffix in (".yaml", ".yml"):
         found = _config(path)
-    elif suffix in (".csv", ".tsv"):
+    elif suffix == ".json" and is_stac_item(path):
+        found = describe_item(path)
+    elif is_manifest(path):
         found = _manifest(path)
     elif suffix in vector.SUFFIXES:
         found = describe_vector(path)
@@ -61,7 +67,7 @@ def _manifest(path: Path) -> dict[str, Any]:
     scenes, problems = survey(manifest_rows(path), path.parent)
     if problems and not scenes:
         raise problems[0]
-    return {"kind": "manifest", **_scenes(scenes, problems)}
+    return {"kind": "manifest", **describe_scenes(scenes, problems)}
 
 
 def _raster(path: Path) -> dict[str, Any]:
@@ -151,7 +157,7 @@ def _config(path: Path) -> dict[str, Any]:
         "classes": {c.name: {"id": c.id, "color": c.color, "source": list(c.source)} for c in legend.classes},
         "unlabelled": legend.unlabelled,
         "field": legend.field,
-        **_scenes(*_config_rows(config, path)),
+        **describe_scenes(*_config_rows(config, path)),
         "settings": given,
         "model": config.model.name,
         "length": {k: v for k in ("budget", "epochs", "steps") if (v := getattr(config.train, k)) is not None},
@@ -167,15 +173,6 @@ def _config_rows(config: Config, path: Path) -> tuple[tuple[Scene, ...], list[Da
         return survey(((f"{path} scene {i}", row) for i, row in enumerate(config.scenes or (), 1)), path.parent)
     except DataError as e:
         return (), [e]
-
-
-def _scenes(scenes: tuple[Scene, ...], problems: list[DataError]) -> dict[str, Any]:
-    return {
-        "scenes": len(scenes),
-        "splits": dict(Counter(s.split or "undecided" for s in scenes)),
-        "labelled": sum(s.labels is not None for s in scenes),
-        "problems": [p.line() for p in problems],
-    }
 
 
 def _bands(card: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -219,10 +216,30 @@ def _last_line(path: Path) -> dict[str, Any] | None:
 def render(result: Mapping[str, Any]) -> str:
     """The thing as text: its kind and path, one line per value, a table per list of alike entries."""
     lines = [f"{result['kind']}: {result['path']}"]
+    folder = f"{os.path.dirname(result['path'])}{os.sep}"
     for key, value in result.items():
-        if key not in ("kind", "path") and value not in (None, [], {}):
+        if key == "listed":
+            lines += _shown(key, [{k: _below(folder, v) for k, v in row.items()} for row in value])
+        elif key == "known":
+            lines += _known(value)
+        elif key not in ("kind", "path") and value not in (None, [], {}):
             lines += _shown(key, value)
     return "\n".join(lines)
+
+
+def _below(folder: str, value: Any) -> Any:
+    """The value with the folder taken off paths that lie in it."""
+    if isinstance(value, list):
+        return [_below(folder, v) for v in value]
+    return value.removeprefix(folder) if isinstance(value, str) else value
+
+
+def _known(scenes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What is known of scenes: a line per value, below the scene's name."""
+    lines = ["  known:"] if scenes else []
+    for name, values in list(scenes.items())[:MOST_ROWS]:
+        lines += [f"    {name}:", *(f"      {k}: {_cell(v)}" for k, v in values.items())]
+    return [*lines, *([f"    ... and {len(scenes) - MOST_ROWS:,} more"] if len(scenes) > MOST_ROWS else [])]
 
 
 def _shown(key: str, value: Any, indent: str = "  ") -> list[str]:
@@ -231,7 +248,9 @@ def _shown(key: str, value: Any, indent: str = "  ") -> list[str]:
         heads = list(dict.fromkeys(k for _, row in rows for k in row))
         named = ["name"] if isinstance(value, Mapping) else []
         cells = [[*([name] if named else []), *(_cell(row.get(h)) for h in heads)] for name, row in rows]
-        return [f"{indent}{key}:", *(f"{indent}  {line}" for line in table(cells, [*named, *heads]).splitlines())]
+        lines = table(cells[:MOST_ROWS], [*named, *heads]).splitlines()
+        lines += [f"... and {len(cells) - MOST_ROWS:,} more"] if len(cells) > MOST_ROWS else []
+        return [f"{indent}{key}:", *(f"{indent}  {line}" for line in lines)]
     if isinstance(value, list) and value and isinstance(value[0], Mapping):
         return [line for n, v in enumerate(value, 1) for line in _shown(f"{key} {n}", v, indent)]
     if isinstance(value, Mapping):

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from swath.config import LabelsSpec
 from swath.core.errors import DataError
 from swath.core.events import Events
 from swath.core.legend import Legend
@@ -26,6 +25,7 @@ from swath.disk.scenes import Scene
 from swath.disk.stack import Image
 from swath.messages import warn
 from swath.progress import Progress
+from swath.specs import LabelsSpec
 
 
 def mask(

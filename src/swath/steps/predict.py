@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import swath
-from swath.config import PredictSpec, RuntimeSpec
 from swath.core.errors import ConfigError, DataError, ResourceError, SwathError
 from swath.core.stitch import Rows
 from swath.disk.bundle import Bundle
@@ -29,6 +28,7 @@ from swath.engines.choose import Choice, choose
 from swath.engines.predictor import TorchPredictor, load_predictor
 from swath.messages import warn
 from swath.progress import Progress
+from swath.specs import PredictSpec, RuntimeSpec
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.config import LabelsSpec
 from swath.core.errors import ConfigError, DataError
 from swath.core.events import Events
 from swath.core.legend import Legend
@@ -29,6 +28,7 @@ from swath.disk.sample import class_counts
 from swath.disk.scenes import Scene, expand_inputs
 from swath.disk.surfaces import grid_area_m2, pixel_areas_m2, polygon_areas_m2
 from swath.progress import Progress
+from swath.specs import LabelsSpec
 
 _WINDOW = 512
 Cell = tuple[int, int]  # band position, class index; class -1: all pixels

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 import swath
-from swath.config import VectorizeSpec
 from swath.core.errors import ConfigError, DataError, ResourceError
 from swath.core.legend import ClassEntry, Legend, palette
 from swath.disk.crs import metres_per_pixel
@@ -26,6 +25,7 @@ from swath.disk.raster import RasterReader
 from swath.disk.remote import location
 from swath.messages import warn
 from swath.progress import Progress
+from swath.specs import VectorizeSpec
 
 TOO_SMALL = "smaller than min_area_m2"
 UNSIMPLIFIED = "not simplified: the simpler outline would be invalid"

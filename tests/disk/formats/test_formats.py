@@ -24,12 +24,13 @@ TABLE = pytest.mark.parametrize("name", FORMATS)
 @settings(max_examples=5)
 @given(
     seed=st.integers(0, 999), dtype=st.sampled_from(["uint8", "uint16", "int16", "float32"]), bands=st.integers(1, 5),
-    side=st.integers(2, 20), count=st.integers(1, 5), crs=st.sampled_from([None, UTM]), masks=st.booleans(),
+    side=st.integers(2, 20), width=st.integers(2, 20), count=st.integers(1, 5), crs=st.sampled_from([None, UTM]), masks=st.booleans(),
     ids=st.sampled_from([(0, 1), (0, 1, 7), (3, 200), (0, 254), (1, 1000), tuple(range(40))]),
     splits=st.sampled_from([("trn",), ("trn", "val"), ("trn", "val", "tst"), ("tst", "trn")]),
 )  # fmt: skip
-def test_samples_come_back(name, seed, dtype, bands, side, count, crs, masks, ids, splits) -> None:  # type: ignore[no-untyped-def]
-    sent = made(count, seed=seed, dtype=dtype, bands=bands, side=side, ids=ids, splits=splits, crs=crs, masks=masks)
+def test_samples_come_back(name, seed, dtype, bands, side, width, count, crs, masks, ids, splits) -> None:  # type: ignore[no-untyped-def]
+    wide = side if name == "patches-images" else width  # that layout holds squares only
+    sent = made(count, seed=seed, dtype=dtype, bands=bands, side=side, width=wide, ids=ids, splits=splits, crs=crs, masks=masks)
     with tempfile.TemporaryDirectory() as folder:
         out = FORMATS[name].write(sent, Path(folder) / "out")
         assert format_of(out) == name

@@ -70,7 +70,7 @@ def known_grid(info: RasterInfo) -> Grid | None:
 
 def rasters(folder: Path) -> list[Path]:
     """The raster files of a folder, by name; hidden ones and sidecars are none."""
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES - {".vrt"} and not p.name.startswith(".")
                   and p.is_file()) if folder.is_dir() else []  # fmt: skip
 
 
