@@ -57,7 +57,13 @@ class Flat:
     def read(self, window):
         import numpy as np
         return np.zeros(window.shape, "float32")
+class Fails:
+    dtype = "uint8"
+    def read(self, window):
+        raise KeyError("block 7")
 def no_read(location): return NoRead()
+def fails(location): return Fails()
+def more(location, level): return Flat()
 def kind(location): return Kind()
 def flat(location): return Flat()
 """
@@ -116,7 +122,8 @@ def test_otb_029_a_reader_of_twenty_lines_trains_and_predicts(own_town: Path, mo
 
 @pytest.mark.parametrize(
     ("function", "told"),
-    [("no_read", "gives NoRead, which has no read(window)"), ("kind", "has the dtype 'uint7', no type of NumPy"),
+    [("fails", "raised KeyError: 'block 7'; correct the reader"), ("more", "raised TypeError: more() missing 1 required"),
+     ("no_read", "gives NoRead, which has no read(window)"), ("kind", "has the dtype 'uint7', no type of NumPy"),
      ("flat", "read gave (32, 32) for a window of (32, 32), (1, 32, 32) is expected")],
 )  # fmt: skip
 def test_otb_052_a_wrong_reader_is_one_line(
@@ -134,7 +141,7 @@ def test_otb_052_a_wrong_reader_is_one_line(
     ("function", "told"),
     [("vector", "gives (1, 2) for an input of (1, 3, 64, 64); (1, 2, 64, 64) is expected"),
      ("half", "gives (1, 2, 32, 32) for"), ("more", "gives (1, 4, 64, 64) for"), ("pair", "gives tuple for"),
-     ("other", "fails on an input of (1, 3, 64, 64)")],
+     ("other", "own_nets:other on an input of (1, 3, 64, 64): raised RuntimeError")],
 )  # fmt: skip
 def test_otb_052_a_network_of_another_rank_is_told_with_both_shapes(
     function: str, told: str, own_town: Path, modules: Path, capsys: pytest.CaptureFixture[str]

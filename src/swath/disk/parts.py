@@ -15,7 +15,7 @@ from rasterio.windows import Window as RioWindow
 from swath.core.bands import NodataRule, valid_pixels
 from swath.core.errors import DataError
 from swath.core.grid import Grid
-from swath.core.registry import lookup
+from swath.core.registry import called, lookup
 from swath.core.windows import Window
 from swath.disk import raster, vector
 from swath.disk.crs import crs_name, on_grid
@@ -168,7 +168,7 @@ class PluginReader:
 
     def __init__(self, part: Plugin, grid: Grid | None) -> None:
         function = lookup({}, part.function, "reader")
-        self.own = function(part.location, **dict(part.options))
+        self.own = called("reader", part.function, function, part.location, **dict(part.options))
         if not callable(getattr(self.own, "read", None)):
             raise DataError("reader-read", part.function, f"gives {type(self.own).__name__}, which has no read(window)",
                             "return an object with read, dtype, and names or count")  # fmt: skip
@@ -193,7 +193,7 @@ class PluginReader:
     def read(self, window: Window, bands: Sequence[int]) -> Planes:
         """The wanted bands of a window. Raises DataError where the reader gives another shape."""
         with self._lock:
-            given = self.own.read(window)
+            given = called("reader", self.function, self.own.read, window)
         pixels, valid = given if isinstance(given, tuple) else (given, None)
         pixels = np.asarray(pixels)
         if pixels.shape != (len(self.names), *window.shape):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from swath.core.errors import DataError
 from swath.core.legend import Legend
+from swath.core.registry import called
 from swath.core.windows import up
 from swath.disk.bundle import Bundle
 from swath.nets.radius import measure_radius
@@ -49,11 +50,7 @@ def require_grid(net: nn.Module, name: str, bands: int, channels: int) -> None:
     training = net.training
     net.eval()
     with torch.inference_mode():
-        try:
-            out = net(torch.zeros(given))
-        except RuntimeError as e:
-            raise DataError("model-contract", name, f"fails on an input of {given}: {str(e).splitlines()[0]}",
-                            "take any H and W that are multiples of net.stride") from e  # fmt: skip
+        out = called("model", f"{name} on an input of {given}", net, torch.zeros(given))
     net.train(training)
     found = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
     if found != wanted:
