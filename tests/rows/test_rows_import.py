@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from made_samples import made as made_samples
 from tiny_town import corner, pixels, squares, truth, write_image, write_town
 
 import swath
 from swath.cli import main
 from swath.config import load_config
+from swath.core.samplers import build_sampler
+from swath.disk.formats import FORMATS
 from swath.disk.store import StoreSamples
 
 Make = Callable[..., Path]
@@ -49,6 +53,13 @@ def test_nist_055_and_otb_086_models_of_tensorflow_are_refused_by_name(
     assert not (tmp_path / "new").exists()
 
 
+def test_a_checkpoint_beside_the_data_is_no_hindrance(make_raster: Make, tmp_path: Path) -> None:
+    make_raster("data/images/a.tif", pixels(truth(squares(0)), 0))
+    make_raster("data/masks/a.tif", truth(squares(0)))
+    (tmp_path / "data" / "model.ckpt.index").write_bytes(b"\0")
+    assert swath.import_("nist", tmp_path / "data", out=tmp_path / "new")["scenes"] == 1
+
+
 @pytest.mark.parametrize("suffix", [".TIF", ".jp2", ".tiff"])
 def test_roof_038_rasters_of_any_extension_are_frames(suffix: str, make_raster: Make, tmp_path: Path) -> None:
     options: dict[str, Any] = {"driver": "JP2OpenJPEG", "QUALITY": "100", "REVERSIBLE": "YES"} if suffix == ".jp2" else {}
@@ -56,7 +67,6 @@ def test_roof_038_rasters_of_any_extension_are_frames(suffix: str, make_raster: 
         labels = truth(squares(n))
         frame = f"data/{word}_frames/f{n}{suffix}"
         if suffix == ".jp2":
-            pytest.importorskip("rasterio")
             from rasterio.drivers import raster_driver_extensions
 
             if "jp2" not in raster_driver_extensions():
@@ -119,3 +129,34 @@ def test_gdl_150_a_yaml_of_something_else_is_no_config_of_the_old_program(tmp_pa
     assert main(["import", "gdl", str(config), "--out", str(tmp_path / "new")]) == 2
     assert "holds no key of geo-deep-learning" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+def test_nist_006_and_nist_027_on_a_hundred_pictures_of_cells(data_dir: Path, tmp_path: Path) -> None:
+    imported = swath.import_("nist", data_dir / "cells", out=tmp_path / "new")
+    assert imported["scenes"] == 100
+    made = swath.sample(imported["config"])
+    assert made["samples"] == {"trn": 80, "val": 20, "tst": 0}
+    samples = {s: StoreSamples(Path(made["store"]), s) for s in ("trn", "val")}  # type: ignore[arg-type]
+    names = {s: {own.scene_names[p.scene] for p in own.places} for s, own in samples.items()}
+    assert names["trn"].isdisjoint(names["val"])
+    counts = samples["trn"].counts
+    drawn = build_sampler("class_presence", samples["trn"].population(256), 0)(np.arange(1000))
+    alone = np.flatnonzero(counts[:, 0] == 0)  # TRAP-36: masks that hold class 1 only
+    assert len(alone) >= 1
+    expected = 0.5 * len(alone) / len(counts)  # they are drawn for class 1 only
+    assert np.isin(drawn, alone).mean() == pytest.approx(expected, abs=0.02)
+
+
+def test_nist_011_a_database_fits_on_a_disk_of_a_gigabyte(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1g", "tmpfs", disk], capture_output=True, check=False).returncode:
+        pytest.skip("no tmpfs can be mounted here")
+    try:
+        FORMATS["folders"].write(made_samples(30, side=64, splits=("trn", "val")), tmp_path / "folders")
+        for kind in ("lmdb", "store"):
+            told = swath.convert(tmp_path / "folders", disk / kind, to=kind)
+            assert told["samples"] == {"trn": 15, "val": 15, "tst": 0}
+        assert len(list(FORMATS["lmdb"].read(disk / "lmdb"))) == 30
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)

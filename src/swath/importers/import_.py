@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -31,9 +32,14 @@ SYSTEMS: dict[str, Importer] = {
 
 
 def require_no_model(source: Path) -> None:
-    """Nothing, or a ConfigError where a file or a folder is a model of TensorFlow, or its checkpoint."""
+    """Nothing, or a ConfigError where a file or a folder is a model of TensorFlow, or its checkpoint.
+
+    A folder with other folders, such as of images, is more than a model.
+    """
     files = [source] if source.is_file() else list(source.iterdir())
-    if any(f.name == "saved_model.pb" or f.suffix == ".index" or ".ckpt" in f.name for f in files):
+    if any(f.is_dir() and f.name not in ("variables", "assets") for f in files):
+        return
+    if any(f.name == "saved_model.pb" or ".ckpt" in f.name or re.search(r"\.data-\d{5}-of-\d{5}$", f.name) for f in files):
         raise ConfigError("import-weights", source, "holds a model of TensorFlow, whose checkpoints and saved models are not read",
                           "train again, or keep the old program for this model; import the folder of data")  # fmt: skip
 
