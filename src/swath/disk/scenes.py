@@ -107,9 +107,9 @@ def expand_scenes(inputs: Sequence[str | Path], suffixes: set[str]) -> list[Scen
 
 def in_split(scenes: Sequence[Scene], word: str) -> list[Scene]:
     """The scenes of a split, by any of its words. Raises ConfigError for another word, DataError where none is left."""
-    if word.lower() not in _SPLITS:
-        raise ConfigError("split-unknown", word, "is no split", did_you_mean(word, _SPLITS))
-    found = [s for s in scenes if s.split == _SPLITS[word.lower()]]
+    if word.lower() not in SPLIT_OF:
+        raise ConfigError("split-unknown", word, "is no split", did_you_mean(word, SPLIT_OF))
+    found = [s for s in scenes if s.split == SPLIT_OF[word.lower()]]
     if not found:
         raise DataError("split-empty", word, f"none of {len(scenes)} inputs is in this split",
                         "name a manifest that fills the column `split`")  # fmt: skip
