@@ -9,6 +9,7 @@ from typing import Any
 from swath.config import load_config, override, validated
 from swath.core.errors import ConfigError, did_you_mean
 from swath.core.legend import Legend
+from swath.core.splits import SPLIT_OF
 from swath.disk.remote import location, remote_access
 from swath.specs import LabelsSpec, PredictSpec, RuntimeSpec, VectorizeSpec
 from swath.yamltext import Marked
@@ -61,7 +62,7 @@ def evaluate(model: PathLike, scenes: PathLike, *overrides: str, split: str | No
     from swath.steps.evaluate import evaluate_map
 
     predict_spec, runtime, labels = _sections(overrides, PredictSpec, RuntimeSpec, LabelsSpec)
-    regions = None
+    regions, split = None, SPLIT_OF.get(split, split) if split else None
     with remote_access(runtime.remote):
         if Path(scenes).suffix in (".yaml", ".yml"):
             project = load_project(scenes)

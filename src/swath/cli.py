@@ -295,8 +295,10 @@ def _dispatch(words: list[str]) -> int:
     set_verbosity(0 if args.quiet else 1)
     set_quiet(args.quiet)
     result = VERBS[name].call(args, overrides)
-    print(json.dumps(result) if args.json else VERBS[name].show(result), flush=True)
-    return 0 if result.get("ok", True) else 3
+    good = result.get("ok", True)
+    if args.json or not args.quiet or not good:
+        print(json.dumps(result) if args.json else VERBS[name].show(result), flush=True)
+    return 0 if good else 3
 
 
 def separated(words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -322,7 +324,7 @@ def _unforeseen(error: Exception) -> SwathError:
     """A full disk or memory is a resource; everything else a bug of ours, its traceback kept in a file."""
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
         return ResourceError(
-            "memory", "memory", "there is not enough memory", "lower predict.memory or train.batch_size"
+            "memory", "memory", "there is not enough memory", "lower predict.memory, train.batch_size or sample.tile"
         )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return ResourceError("disk-full", error.filename or "disk", "the disk is full", "free some space")

@@ -447,8 +447,8 @@ class RuntimeSpec(Spec):
 
     device: str = setting("auto", "auto, cpu, cuda or cuda:N", "a free GPU if there is one")
     threads: Count | Literal["auto"] = setting("auto", "threads of the network", "all cores")
-    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = setting(
-        "auto", "threads that read samples ahead; 0: none is read ahead", "two; one on a machine with one core"
+    workers: Annotated[int, Field(ge=0, le=256)] | Literal["auto"] = setting(
+        "auto", "threads that read samples ahead; 0: none is read ahead", "two; none on a machine with one core"
     )
     memory: Size = setting(4_000_000_000, "bytes of samples kept in memory", "small data sets are read once")
     remote: bool = setting(

@@ -50,7 +50,7 @@ def feed(project: Project, memory: int, cache: str, steps: int, first: int = 0, 
 
 def test_otb_024_decoded_regions_give_the_same_crops_as_memory(wide: Project) -> None:
     kept = feed(wide, 10**9, "ram", 40)
-    for memory, workers in ((1, 2), (30_000_000, 2), (10**8, 1), (10**8, 4)):
+    for memory, workers in ((1, 2), (1, 0), (30_000_000, 2), (10**8, 0), (10**8, 1), (10**8, 4)):
         direct = feed(wide, memory, "none", 40, workers=workers)
         assert all(np.array_equal(a, b) for x, y in zip(kept, direct, strict=True) for a, b in zip(x, y, strict=True))
 
@@ -61,7 +61,8 @@ def test_a_feed_goes_on_at_any_step(wide: Project) -> None:
     assert all(np.array_equal(a, b) for x, y in zip(whole[21:], late, strict=True) for a, b in zip(x, y, strict=True))
 
 
-def test_a_region_is_decoded_once_for_its_crops(wide: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_region_is_decoded_once_for_its_crops(workers: int, wide: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     samples = RasterSamples(wide, "trn", 10**8, "none")
     read: Counter[Window] = Counter()
     lock = threading.Lock()
@@ -73,7 +74,7 @@ def test_a_region_is_decoded_once_for_its_crops(wide: Project, monkeypatch: pyte
         return plain(self, window)
 
     monkeypatch.setattr(RasterReader, "read", counted)
-    made = Batches(samples, crop=64, batch_size=8, seed=3, ignore=255, stride=4, sampler="blocks")
+    made = Batches(samples, crop=64, batch_size=8, seed=3, ignore=255, stride=4, sampler="blocks", workers=workers)
     row = made.ahead(0)
     taken = sum(1 for _ in islice(row, made.epoch // 8))
     row.close()
@@ -84,9 +85,10 @@ def test_a_region_is_decoded_once_for_its_crops(wide: Project, monkeypatch: pyte
     assert max(read.values()) <= 2  # the next epoch has begun
 
 
-def test_no_thread_outlives_its_feed(wide: Project) -> None:
+@pytest.mark.parametrize("workers", [0, 2])
+def test_no_thread_outlives_its_feed(workers: int, wide: Project) -> None:
     samples = RasterSamples(wide, "trn", 10**8, "none")
-    row = Batches(samples, crop=64, batch_size=8, seed=3, ignore=255, stride=4, sampler="blocks").ahead(0)
+    row = Batches(samples, crop=64, batch_size=8, seed=3, ignore=255, stride=4, sampler="blocks", workers=workers).ahead(0)
     assert isinstance(next(row), Batch)
     assert any(t.name.startswith("swath-decode") for t in threading.enumerate())
     row.close()

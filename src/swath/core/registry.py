@@ -6,7 +6,12 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
-from swath.core.errors import ConfigError, did_you_mean
+from swath.core.errors import ConfigError, DataError, SwathError, did_you_mean
+
+FAULTS = (  # what a user's function raises; anything else is a bug, or a signal
+    ArithmeticError, AssertionError, AttributeError, BufferError, LookupError, NameError, OSError, RuntimeError,
+    TypeError, ValueError,
+)  # fmt: skip
 
 
 def lookup(table: Mapping[str, Callable[..., Any]], name: str, kind: str) -> Callable[..., Any]:
@@ -31,3 +36,14 @@ def lookup(table: Mapping[str, Callable[..., Any]], name: str, kind: str) -> Cal
             raise ConfigError(f"{kind}-unknown", name, f"this {kind} is no function")
         return found
     raise ConfigError(f"{kind}-unknown", name, f"unknown {kind} '{name}'", did_you_mean(name, table))
+
+
+def called(kind: str, name: str, function: Callable[..., Any], *given: Any, **options: Any) -> Any:
+    """What a user's function gives. Raises DataError (KIND-failed) with its own error where it fails."""
+    try:
+        return function(*given, **options)
+    except SwathError:
+        raise
+    except FAULTS as e:
+        text = str(e).partition("\n")[0]
+        raise DataError(f"{kind}-failed", name, f"raised {type(e).__name__}: {text}", f"correct the {kind}, or its options") from e

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from swath.core.draws import below, fractions
 from swath.core.errors import ConfigError
-from swath.core.registry import lookup
+from swath.core.registry import called, lookup
 
 Draw = Callable[[NDArray[np.int64]], NDArray[np.int64]]
 POOL = 8  # regions whose crops are mixed by `blocks`
@@ -45,7 +45,7 @@ def build_sampler(name: str, population: Population, seed: int) -> Draw:
     made = lookup(SAMPLERS, name, "sampler")
     if name in SAMPLERS:
         return made(population, seed)
-    return _users(name, made(population.counts, seed), len(population))
+    return _users(name, called("sampler", name, made, population.counts, seed), len(population))
 
 
 def epoch_length(name: str, population: Population) -> int:
@@ -160,7 +160,7 @@ def _users(name: str, made: Any, n: int) -> Draw:
                           "return a function: position -> number")  # fmt: skip
 
     def draw(positions: NDArray[np.int64]) -> NDArray[np.int64]:
-        found = [made(p) for p in positions.tolist()]
+        found = [called("sampler", name, made, p) for p in positions.tolist()]
         for number in found:
             if not isinstance(number, int | np.integer) or not 0 <= number < n:
                 raise ConfigError("sampler-result", name, f"gives {number!r}, there are samples 0 to {n - 1}",

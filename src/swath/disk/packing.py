@@ -43,6 +43,9 @@ def pack(project: Project, directory: Path, fingerprint: str, splits: Sequence[S
     bands, statistics = fit_bands(project)
     schema = project_schema(project, codec)
     places = [p for split in splits for p in plan_places(project, split)]
+    if "trn" in splits and project.points is None and not any(p.split == "trn" for p in places):
+        raise DataError("samples-none", project.path, f"no tile of {project.tile} pixels lies inside the scenes that train",
+                        "use a smaller sample.tile, or sample.edge=shift")  # fmt: skip
     require_space(directory / "records.bin", len(places) * schema.record_bytes)
     of_scene = scene_bands(project, bands)
     spool = RecordSpool(directory, schema, places, fingerprint)

@@ -15,7 +15,7 @@ from rasterio.windows import Window as RioWindow
 from swath.core.bands import NodataRule, valid_pixels
 from swath.core.errors import DataError
 from swath.core.grid import Grid
-from swath.core.registry import lookup
+from swath.core.registry import called, lookup
 from swath.core.windows import Window
 from swath.disk import raster, vector
 from swath.disk.crs import crs_name, on_grid
@@ -168,7 +168,10 @@ class PluginReader:
 
     def __init__(self, part: Plugin, grid: Grid | None) -> None:
         function = lookup({}, part.function, "reader")
-        self.own = function(part.location, **dict(part.options))
+        self.own = called("reader", part.function, function, part.location, **dict(part.options))
+        if not callable(getattr(self.own, "read", None)):
+            raise DataError("reader-read", part.function, f"gives {type(self.own).__name__}, which has no read(window)",
+                            "return an object with read, dtype, and names or count")  # fmt: skip
         found = getattr(self.own, "grid", None)
         if grid is None and not isinstance(found, Grid):
             raise DataError("source-reference", part.function, "its reader has no `grid`, and it is the reference image",
@@ -184,13 +187,13 @@ class PluginReader:
             names = (part.source,) if len(names) == 1 else tuple(f"{part.source}:{n}" for n in names)
         self.names = names
         self._lock = Lock()  # a user's reader need not know of threads
-        self.dtypes = (np.dtype(getattr(self.own, "dtype", "float32")).name,) * len(names)
+        self.dtypes = (_dtype_of(self.own, part.function).name,) * len(names)
         self.nodata: tuple[float | None, ...] = (None,) * len(names)
 
     def read(self, window: Window, bands: Sequence[int]) -> Planes:
         """The wanted bands of a window. Raises DataError where the reader gives another shape."""
         with self._lock:
-            given = self.own.read(window)
+            given = called("reader", self.function, self.own.read, window)
         pixels, valid = given if isinstance(given, tuple) else (given, None)
         pixels = np.asarray(pixels)
         if pixels.shape != (len(self.names), *window.shape):
@@ -200,6 +203,14 @@ class PluginReader:
         if pixels.dtype.kind == "f":
             good = good & np.isfinite(pixels[list(bands)]).all(0)
         return [pixels[b] for b in bands], good
+
+
+def _dtype_of(own: Any, function: str) -> np.dtype[Any]:
+    given = getattr(own, "dtype", "float32")
+    try:
+        return np.dtype(given)
+    except TypeError as e:
+        raise DataError("reader-dtype", function, f"its reader has the dtype {given!r}, no type of NumPy", "such as 'float32'") from e
 
 
 def _refuse_apart(part: Files, info: RasterInfo, grid: Grid) -> None:

@@ -148,8 +148,11 @@ class Project:
     @cached_property
     def crop(self) -> int:
         """The side of training crops in pixels."""
-        if self.config.train.crop != "auto":
-            return self.config.train.crop
+        wanted = self.config.train.crop
+        if wanted != "auto":
+            if wanted > self.tile:
+                self._decided("train.crop", self.tile, f"a sample has no more; {wanted} was asked for")
+            return min(wanted, self.tile)
         crop = min(256, self.tile)
         self._decided("train.crop", crop, "enough context at a cost small enough for many steps; at most a sample")
         return crop

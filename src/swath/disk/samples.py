@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.core.bands import Bands
+from swath.core.errors import ConfigError
 from swath.core.splits import SPLITS, Split, sample_windows
 from swath.core.statistics import BandStatistics
 from swath.core.windows import Window, grid_windows
@@ -16,6 +17,7 @@ from swath.disk.labels import Labels
 from swath.disk.project import Project
 from swath.disk.sample import Place, Sample
 from swath.disk.schema import Schema
+from swath.specs import RuntimeSpec
 
 BEYOND = "beyond sample.limit"  # why a sample is dropped without a look at it
 
@@ -25,6 +27,7 @@ def plan_places(project: Project, split: Split) -> list[Place]:
 
     With `sample.limit` they come in random order, so that the first ones that the filters keep are a random subset.
     """
+    require_memory(project)
     if project.points is not None:
         return _drawn(project, split, project.placed[0][split])
     edge = project.config.sample.edge
@@ -43,6 +46,15 @@ def _drawn(project: Project, split: Split, places: list[Place]) -> list[Place]:
         return places
     chance = np.random.default_rng([project.config.split.seed, SPLITS.index(split)])
     return [places[i] for i in chance.permutation(len(places)).tolist()]
+
+
+def require_memory(project: Project) -> None:
+    """Nothing, or a ConfigError: a single sample must fit in `runtime.memory`, or in what that is by default."""
+    size, most = project_schema(project).record_bytes, max(project.config.runtime.memory, RuntimeSpec().memory)
+    if size > most:
+        side = f"{project.tile:,} x {project.tile:,} pixels"
+        raise ConfigError("tile-memory", "sample.tile", f"a sample of {side} takes {size / 1e9:,.1f} GB, more than the "
+                          f"{most / 1e9:,.1f} GB of runtime.memory", "use a smaller sample.tile, such as 512")  # fmt: skip
 
 
 def project_schema(project: Project, codec: str = "none") -> Schema:

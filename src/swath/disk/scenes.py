@@ -14,17 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from swath.core.errors import ConfigError, DataError, did_you_mean
-from swath.core.splits import Split
+from swath.core.splits import SPLIT_OF, Split
 from swath.disk.cells import cell_image, cell_path
 from swath.disk.download import local_copy
 from swath.disk.remote import is_remote, location
 from swath.disk.stac import is_stac_item
 from swath.disk.stack import Image, Stack, image_files
 
-_SPLITS: dict[str, Split] = {
-    "trn": "trn", "train": "trn", "training": "trn", "val": "val", "valid": "val", "validation": "val",
-    "tst": "tst", "test": "tst", "testing": "tst",
-}  # fmt: skip
 _ALIASES = {
     "label": "labels",
     "mask": "labels",
@@ -111,9 +107,9 @@ def expand_scenes(inputs: Sequence[str | Path], suffixes: set[str]) -> list[Scen
 
 def in_split(scenes: Sequence[Scene], word: str) -> list[Scene]:
     """The scenes of a split, by any of its words. Raises ConfigError for another word, DataError where none is left."""
-    if word.lower() not in _SPLITS:
-        raise ConfigError("split-unknown", word, "is no split", did_you_mean(word, _SPLITS))
-    found = [s for s in scenes if s.split == _SPLITS[word.lower()]]
+    if word.lower() not in SPLIT_OF:
+        raise ConfigError("split-unknown", word, "is no split", did_you_mean(word, SPLIT_OF))
+    found = [s for s in scenes if s.split == SPLIT_OF[word.lower()]]
     if not found:
         raise DataError("split-empty", word, f"none of {len(scenes)} inputs is in this split",
                         "name a manifest that fills the column `split`")  # fmt: skip
@@ -146,8 +142,8 @@ def _scene(where: str, row: dict[str, Any], root: Path) -> Scene:
         raise DataError("manifest-image", where, "the row names no image", "fill the column `image`; columns are "
                         + ", ".join(COLUMNS))  # fmt: skip
     split = values.get("split")
-    if split is not None and str(split).lower() not in _SPLITS:
-        raise DataError("manifest-split", where, f"unknown split '{split}'", did_you_mean(str(split), _SPLITS))
+    if split is not None and str(split).lower() not in SPLIT_OF:
+        raise DataError("manifest-split", where, f"unknown split '{split}'", did_you_mean(str(split), SPLIT_OF))
     image = cell_image(values["image"], root)
     known = set(COLUMNS)
     field_name = values.get("field")
@@ -157,7 +153,7 @@ def _scene(where: str, row: dict[str, Any], root: Path) -> Scene:
         labels=_one_file("labels", values.get("labels"), root, where),
         field=str(field_name).removeprefix("properties/") if field_name else None,
         layer=values.get("layer"),
-        split=_SPLITS[str(split).lower()] if split is not None else None,
+        split=SPLIT_OF[str(split).lower()] if split is not None else None,
         group=None if values.get("group") is None else str(values["group"]),
         aoi=_one_file("aoi", values.get("aoi"), root, where),
         attributes={k: v for k, v in values.items() if k not in known and v is not None},

@@ -53,6 +53,8 @@ def import_csv(draft: Draft, out: Path, *, overwrite: bool) -> None:
 
 def _from_keys(draft: Draft, document: dict[Any, Any], where: Any) -> None:
     draft.old = dict(leaves(document, GDL))
+    if not any(key in GDL for key in draft.old):
+        raise ConfigError("import-kind", draft.source, "holds no key of geo-deep-learning", "name its yaml, with a section global")
     _classes(draft)
     _inputs(draft)
     fill(draft, {**GDL, **_FILES}, where)

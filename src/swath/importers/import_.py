@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,19 @@ SYSTEMS: dict[str, Importer] = {
 }
 
 
+def require_no_model(source: Path) -> None:
+    """Nothing, or a ConfigError where a file or a folder is a model of TensorFlow, or its checkpoint.
+
+    A folder with other folders, such as of images, is more than a model.
+    """
+    files = [source] if source.is_file() else list(source.iterdir())
+    if any(f.is_dir() and f.name not in ("variables", "assets") for f in files):
+        return
+    if any(f.name == "saved_model.pb" or ".ckpt" in f.name or re.search(r"\.data-\d{5}-of-\d{5}$", f.name) for f in files):
+        raise ConfigError("import-weights", source, "holds a model of TensorFlow, whose checkpoints and saved models are not read",
+                          "train again, or keep the old program for this model; import the folder of data")  # fmt: skip
+
+
 def import_(
     system: str,
     source: str | Path,
@@ -46,7 +60,7 @@ def import_(
     masks. Files that are named and not there, and files without partner, are an error unless `allow_missing`; they are
     listed all at once. The source is only read, and nothing in it is run.
 
-    Raises ConfigError (system-unknown, import-kind, import-value), DataError (import-missing, import-list, ...),
+    Raises ConfigError (system-unknown, import-kind, import-value, import-weights), DataError (import-missing, import-list, ...),
     ResourceError (out-exists).
     """
     started, source, out = time.monotonic(), Path(source), Path(out)
@@ -56,6 +70,7 @@ def import_(
         raise DataError("file-missing", source, "no such file or directory", "check the path")
     if root is not None and not Path(root).is_dir():
         raise DataError("file-missing", root, "no such directory", "check --root")
+    require_no_model(source)
     draft = Draft(source, Path(root) if root is not None else None)
     require_place(draft, out, overwrite=overwrite)
     SYSTEMS[system](draft, out, pairing or Pairing(), overwrite)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from swath.importers.later import WEIGHTS
-from swath.importers.report import Draft, Rule, Table, dropped, flag, kept, number, reading, whole
+from swath.importers.report import Draft, Rule, Table, dropped, few, flag, kept, number, reading, whole
 
 EVALUATIONS = 50  # the old training had no end but early stopping
 NO_TF = f"{WEIGHTS}. TensorFlow checkpoints and saved models are not read"
@@ -116,7 +116,7 @@ NIST: Table = {
     "train.balance_classes": Rule("train.sampler", "class_presence: a class is drawn, then a sample that has it", balance),
     "train.use_augmentation": Rule("augment.preset, " + ", ".join(f"augment.{k}" for k in AUGMENT), "what was built in", augmentation),
     "train.early_stopping": kept("train.patience", whole, "evaluations without a better validation loss"),
-    "train.reader_count": dropped("no reader processes: samples are read by threads into kept buffers"),
+    "train.reader_count": kept("runtime.workers", lambda value: few(value, 256), "threads that read ahead; there processes per GPU"),
     "inference.saved_model_filepath": Rule(None, NO_TF, checkpoint),
     "inference.checkpoint_filepath": Rule(None, NO_TF, checkpoint),
     "inference.image_folder": Rule("swath predict INPUT", "files, folders, globs, manifests", predicted),

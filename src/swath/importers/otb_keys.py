@@ -7,7 +7,20 @@ from collections.abc import Callable
 from typing import Any
 
 from swath.importers.later import GPUS, WEIGHTS
-from swath.importers.report import Draft, Rule, Table, command, dropped, flag, kept, number, reading, several, whole
+from swath.importers.report import (
+    Draft,
+    Rule,
+    Table,
+    command,
+    dropped,
+    few,
+    flag,
+    kept,
+    number,
+    reading,
+    several,
+    whole,
+)
 
 DERIVED = "computed from the network: nothing to choose, nothing to contradict"
 ONE_NAME = "not needed: a model has one input and one output"
@@ -162,6 +175,15 @@ def streaming(value: Any, draft: Draft) -> str:
     return "samples are read from the rasters when needed" if flag(value) else "read once and kept where memory allows"
 
 
+def most_samples(value: Any, draft: Draft) -> None:
+    draft.set("sample.limit", {"trn": few(value, 10**9)})
+
+
+def sampler(value: Any, draft: Draft) -> str:
+    draft.set("train.sampler", "uniform")
+    return "every sample once an epoch in random order, by seed; an iterator of your own: train.sampler=package.module:function"
+
+
 _BATCH = cost("samples per step; none is dropped")
 _EPOCHS = Rule("train.epochs", "passes over all samples", epochs)
 _VECTOR = Rule("scenes: labels", "polygons; reprojected where needed")
@@ -269,6 +291,9 @@ OTB: Table = {
                                      lambda value, draft: draft.tell("swath predict --out")),
     "DatasetFromPatchesImages.filenames_dict": Rule(None, "patches-images: `swath import otb FOLDER` takes them as samples"),
     "DatasetFromPatchesImages.use_streaming": Rule("train.data", "from the rasters, or kept", streaming),
+    "DatasetFromPatchesImages.buffer_length": dropped("samples are read ahead; the time spent waiting is reported"),
+    "DatasetFromPatchesImages.max_nb_of_samples": Rule("sample.limit", "a random subset by seed", most_samples),
+    "DatasetFromPatchesImages.iterator_cls": Rule("train.sampler", "uniform, or your own: package.module:function", sampler),
     "TFRecords.path": dropped("`swath import otb FOLDER` takes the records as samples"),
     "get_tf_dataset.batch_size": _BATCH,
     "get_tf_dataset.drop_remainder": dropped("no sample is dropped"),

@@ -183,11 +183,11 @@ def whole(value: Any) -> int:
     return int(found)
 
 
-def few(value: Any) -> int:
-    """The whole number from 1 to 1000: of bands, of classes. Raises ValueError."""
+def few(value: Any, most: int = 1000) -> int:
+    """The whole number from 1 to `most`: of bands, of classes. Raises ValueError."""
     found = whole(value)
-    if not 1 <= found <= 1000:
-        raise ValueError(f"{found} is out of range: write 1 to 1000")
+    if not 1 <= found <= most:
+        raise ValueError(f"{found} is out of range: write 1 to {most}")
     return found
 
 

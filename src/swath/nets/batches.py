@@ -107,20 +107,28 @@ class Batches:
             self.samples.release()
 
     def _submit(self, pool: ThreadPoolExecutor, step: int, free: deque[Batch]) -> Future[Batch]:
+        self._expect(step, max(AHEAD, 2 * self.batch_size))
+        return pool.submit(self._fill, step, free.popleft())
+
+    def _expect(self, step: int, draws: int) -> None:
+        """Tells the samples what is wanted from a step on, where neighbours are drawn together."""
         if self.gathers:
             start = step * self.batch_size
-            self.samples.expect(self.draw(np.arange(start, start + max(AHEAD, 2 * self.batch_size))))
-        return pool.submit(self._fill, step, free.popleft())
+            self.samples.expect(self.draw(np.arange(start, start + draws)))
 
     def _one_by_one(self, first: int) -> Generator[Batch, None, None]:
         buffers = [self._buffer(), self._buffer()]
         step = first
-        while True:
-            started = time.monotonic()
-            batch = self._fill(step, buffers[step % 2])
-            self.waited += time.monotonic() - started
-            step += 1
-            yield batch
+        try:
+            while True:
+                started = time.monotonic()
+                self._expect(step, self.batch_size)
+                batch = self._fill(step, buffers[step % 2])
+                self.waited += time.monotonic() - started
+                step += 1
+                yield batch
+        finally:
+            self.samples.release()
 
     def _buffer(self) -> Batch:
         """A batch to be filled: nothing labelled, nothing valid."""
@@ -166,6 +174,11 @@ class Batches:
             row = int(self._offsets(self.heights[[index]] - height, at, lane)[0])
             col = int(self._offsets(self.widths[[index]] - width, at, lane + 1)[0])
             self.samples.read_into(index, Window(row, col, height, width), out)
+
+
+def kept_batches(workers: int) -> int:
+    """How many batches are in memory at once: one per thread, one more that is ready, and the last two given out."""
+    return workers + 3 if workers else 2
 
 
 class Scaler:

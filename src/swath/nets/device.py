@@ -48,8 +48,8 @@ def set_threads(wanted: int | str) -> int:
 
 
 def reading_threads(wanted: int | str) -> int:
-    """The number of threads that read batches ahead: `auto` is two, on a single core one."""
-    return min(2, _cores()) if wanted == "auto" else int(wanted)
+    """The number of threads that read batches ahead: `auto` is two, and none on a single core."""
+    return (2 if _cores() > 1 else 0) if wanted == "auto" else int(wanted)
 
 
 def _cores() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -149,7 +150,7 @@ def planned_steps(spec: TrainSpec, per_epoch: float, seconds_per_step: Callable[
     """
     limits = [spec.steps] if spec.steps else []
     if spec.epochs:
-        limits.append(max(1, round(spec.epochs * per_epoch)))
+        limits.append(max(1, math.ceil(spec.epochs * per_epoch - 1e-9)))  # no sample of an epoch is left out
     budget = spec.budget or (None if limits else 1800.0)
     if budget:
         each, spent = seconds_per_step(0.04 * budget)

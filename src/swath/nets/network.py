@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from swath.core.errors import DataError
 from swath.core.legend import Legend
+from swath.core.registry import called
+from swath.core.windows import up
 from swath.disk.bundle import Bundle
 from swath.nets.radius import measure_radius
-from swath.nets.zoo import build_net, init_head_bias
+from swath.nets.zoo import ZOO, build_net, init_head_bias
 from swath.specs import ModelSpec
 
 PROBE_TOLERANCE = 1e-4
@@ -34,9 +36,26 @@ def new_net(spec: ModelSpec, bands: int, legend: Legend, pixels: NDArray[np.int6
     """The untrained network; its last bias starts at the class shares of the training `pixels` (C,)."""
     torch.manual_seed(seed)
     net = build_net(spec.name, bands, outputs(spec, legend), spec.given())
+    if spec.name not in ZOO:
+        require_grid(net, spec.name, bands, outputs(spec, legend))
     shares = (pixels / max(pixels.sum(), 1)).tolist()
     init_head_bias(net, shares)
     return net.to(memory_format=torch.channels_last)
+
+
+def require_grid(net: nn.Module, name: str, bands: int, channels: int) -> None:
+    """Nothing, or a DataError (model-contract): logits (B, channels, H, W) on the grid of the input are expected."""
+    side = up(64, int(net.stride))  # type: ignore[arg-type]
+    given, wanted = (1, bands, side, side), (1, channels, side, side)
+    training = net.training
+    net.eval()
+    with torch.inference_mode():
+        out = called("model", f"{name} on an input of {given}", net, torch.zeros(given))
+    net.train(training)
+    found = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+    if found != wanted:
+        raise DataError("model-contract", name, f"gives {found} for an input of {given}; {wanted} is expected",
+                        "return logits (B, classes, H, W) on the grid of the input")  # fmt: skip
 
 
 def load_net(bundle: Bundle) -> nn.Module:

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.core.bands import Bands
-from swath.core.errors import DataError
+from swath.core.errors import ConfigError, DataError
 from swath.core.splits import Split
 from swath.disk.cachedsamples import DiskSamples, KeptSamples, unpacked_store
 from swath.disk.project import SAMPLE_SECTIONS, Project, fit_bands
 from swath.disk.sample import Samples
 from swath.disk.store import StoreSamples, read_card
+from swath.nets.batches import kept_batches
+from swath.specs import RuntimeSpec
 
 LEARNT: tuple[Split, ...] = ("trn", "val")  # splits: the test split is evaluate's alone
 
@@ -95,9 +97,21 @@ def _cache(project: Project) -> Path:
 def require_two_classes(project: Project, task: Task) -> None:
     """Nothing, or a DataError: from labels of a single class nothing can be learnt but a blank map."""
     if not task.train.places:
-        fix = "lower sample.min_annotated or sample.class_min" if project.card is None else "name a store with samples of trn"
+        fix = "lower sample.min_annotated or sample.class_min, or use sample.edge=shift"
+        fix = fix if project.card is None else "name a store with samples of trn"
         raise DataError("samples-none", project.path, "there is no training sample", fix)
     seen = [name for name, count in zip(project.legend.names, task.pixels, strict=True) if count]
     if len(seen) < 2:
         raise DataError("classes-one", project.path, f"all training labels are {', '.join(seen) or 'ignored'}: there is "
                         "nothing to tell apart", "check the labels with `swath check`")  # fmt: skip
+
+
+def require_batch(project: Project, task: Task, threads: int) -> None:
+    """Nothing, or a ConfigError: the batches that are read ahead must fit in `runtime.memory`, or in its default."""
+    schema, spec = task.train.schema, project.config.train
+    size = schema.record_bytes / schema.side**2 * project.crop**2 * spec.batch_size * kept_batches(threads)
+    most = max(project.config.runtime.memory, RuntimeSpec().memory)
+    if size > most:
+        raise ConfigError("batch-memory", "train.batch_size", f"batches of {spec.batch_size:,} crops of {project.crop} pixels, read "
+                          f"ahead, take {size / 1e9:,.1f} GB, more than the {most / 1e9:,.1f} GB of runtime.memory",
+                          "use a smaller train.batch_size or train.crop, or raise runtime.memory")  # fmt: skip

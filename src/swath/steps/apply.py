@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from swath.core.errors import ConfigError, DataError, SwathError
 from swath.core.events import Events
 from swath.core.grid import Grid
-from swath.core.registry import lookup
+from swath.core.registry import FAULTS, lookup
 from swath.core.windows import Tile, margin_tiles
 from swath.disk.crs import on_grid
 from swath.disk.geotiff import BLOCK, Block, Header, off_grid, publish_geotiff, require_free
@@ -26,10 +26,6 @@ from swath.disk.publish import make_directory, sweep
 from swath.disk.raster import RasterInfo, RasterReader, raster_info
 from swath.progress import Progress
 
-_FAULTS = (  # what a function raises; anything else is a bug, or a signal
-    ArithmeticError, AssertionError, AttributeError, BufferError, LookupError, NameError, OSError, RuntimeError,
-    TypeError, ValueError,
-)  # fmt: skip
 _TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64")
 
 
@@ -174,7 +170,7 @@ class _Call:
             return self._run(tile)
         except SwathError as e:
             return _Made(None, None, e.as_dict())
-        except _FAULTS as e:
+        except FAULTS as e:
             told = {"code": "function-failed", "where": f"{self.job.function} {_place(tile)}",
                     "message": f"raised {type(e).__name__}: {e}", "fix": "correct the function or the sources"}  # fmt: skip
             return _Made(None, None, told)

@@ -32,7 +32,7 @@ from swath.nets.losses import build_loss
 from swath.nets.network import load_tensors, make_probe, model_card, new_net, numpy_tensors
 from swath.nets.optimisers import DEFAULT_LR, build_optimiser
 from swath.nets.portraits import publish_curves, validation_picture
-from swath.nets.task import Task, project_task, require_two_classes
+from swath.nets.task import Task, project_task, require_batch, require_two_classes
 from swath.nets.waiting import WaitMeter, waiting_advice
 from swath.progress import Progress
 
@@ -133,6 +133,8 @@ def _session(project: Project, run: Path) -> Session:
     device = choose_device(project.config.runtime.device)
     task = project_task(project)
     require_two_classes(project, task)
+    threads = reading_threads(project.config.runtime.workers)
+    require_batch(project, task, threads)
     net = new_net(project.config.model, len(task.bands), project.legend, task.pixels, spec.seed).to(device)
     if spec.init_from:
         load_tensors(net, read_bundle(project.path.parent / spec.init_from).tensors(), spec.init_from)
@@ -155,7 +157,7 @@ def _session(project: Project, run: Path) -> Session:
     batches = Batches(
         task.train, crop=project.crop, batch_size=spec.batch_size, seed=spec.seed, ignore=project.legend.ignore,
         stride=int(net.stride), sampler=_sampler(project, task),  # type: ignore[arg-type]
-        workers=reading_threads(project.config.runtime.workers), pinned=device.type == "cuda",
+        workers=threads, pinned=device.type == "cuda",
     )  # fmt: skip
     make_directory(run)
     sweep(run)

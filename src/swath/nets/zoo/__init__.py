@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from swath.core.errors import ConfigError, DataError, did_you_mean
-from swath.core.registry import lookup
+from swath.core.registry import called, lookup
 from swath.nets.coordconv import with_coordinates
 from swath.nets.zoo import smp, unet
 
@@ -44,7 +44,10 @@ def build_net(name: str, in_channels: int, out_channels: int, options: Mapping[s
     coordinates = options.pop("coordconv", None)
     if not _takes_any(name, build):
         _check_options(name, options)
-    net = build(in_channels, out_channels, **options)
+    if name in ZOO or _is_smp(name):
+        net = build(in_channels, out_channels, **options)
+    else:
+        net = called("model", name, build, in_channels, out_channels, **options)
     if coordinates is not None:
         net = with_coordinates(net, coordinates)
     stride = getattr(net, "stride", None)
