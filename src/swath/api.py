@@ -78,14 +78,15 @@ def evaluate(model: PathLike, scenes: PathLike, *overrides: str, split: str | No
 
 
 def predict(model: PathLike, inputs: Sequence[PathLike] | PathLike, *overrides: str, out: PathLike,
-            source: Mapping[str, str] | None = None, overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
+            source: Mapping[str, str] | None = None, split: str | None = None,
+            overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
     """The maps of rasters: files, STAC items, folders, globs or manifests; `source` names files of further sources."""
     from swath.steps.predict import predict as step
 
     spec, runtime = _sections(overrides, PredictSpec, RuntimeSpec)
     listed = [inputs] if isinstance(inputs, str | Path) else inputs
     with remote_access(runtime.remote):
-        return step(model, listed, out, spec=spec, runtime=runtime, sources=source, overwrite=overwrite)
+        return step(model, listed, out, spec=spec, runtime=runtime, sources=source, split=split, overwrite=overwrite)
 
 
 def vectorize(map_path: PathLike, *overrides: str, out: PathLike, overwrite: bool = False) -> dict[str, Any]:
@@ -139,7 +140,7 @@ def convert(
     """The same samples in another layout, and what it could not hold; `classes` is a config with the class table."""
     from swath.steps.convert import convert as step
 
-    legend = load_config(classes).legend() if classes else None
+    legend = load_config(classes, scenes=False).legend() if classes else None
     return step(source, out, to=to, source_format=source_format, legend=legend, overwrite=overwrite)
 
 
@@ -203,14 +204,14 @@ def mosaic(inputs: Sequence[PathLike] | PathLike, *overrides: str, out: PathLike
 
 
 def mask(images: Sequence[PathLike] | PathLike, labels: Sequence[PathLike] | PathLike | None = None, *overrides: str,
-         config: PathLike, out: PathLike, overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
+         config: PathLike, out: PathLike, preview: bool = False, overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
     """The class raster of every image: labels burnt on its grid, by the classes of a config."""
     from swath.steps.mask import mask as step
 
     legend, spec, remote = _classes(config, overrides)
     assert legend is not None
     with remote_access(remote):
-        return step(images, labels, out, legend=legend, labels_spec=spec, overwrite=overwrite)
+        return step(images, labels, out, legend=legend, labels_spec=spec, preview=preview, overwrite=overwrite)
 
 
 def summarize(images: Sequence[PathLike] | PathLike, *overrides: str, out: PathLike | None = None,
@@ -224,15 +225,15 @@ def summarize(images: Sequence[PathLike] | PathLike, *overrides: str, out: PathL
         return step(images, out=out, labels=labels, legend=legend, labels_spec=spec, bins=bins)
 
 
-def flatten(image: PathLike, *overrides: str, out: PathLike, labels: Sequence[PathLike] | PathLike | None = None,
+def flatten(images: Sequence[PathLike] | PathLike, *overrides: str, out: PathLike, labels: Sequence[PathLike] | PathLike | None = None,
             config: PathLike | None = None, form: str = "long", bands: Sequence[int | str] | None = None,
             overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
-    """The table of a raster's pixels, CSV or Parquet."""
+    """The table of the pixels of rasters, CSV or Parquet."""
     from swath.steps.flatten import flatten as step
 
     legend, spec, remote = _classes(config, overrides)
     with remote_access(remote):
-        return step(image, out, labels=labels, legend=legend, labels_spec=spec, bands=bands,
+        return step(images, out, labels=labels, legend=legend, labels_spec=spec, bands=bands,
                     form=_choice("form", form, ("long", "wide")), overwrite=overwrite)  # fmt: skip
 
 
@@ -304,7 +305,7 @@ def _classes(config: PathLike | None, overrides: Sequence[str]) -> tuple[Legend 
             raise ConfigError("override", others[0], "overrides need a config", "name the YAML file with --config")
         (runtime,) = _sections(overrides, RuntimeSpec)
         return None, None, runtime.remote
-    loaded = load_config(config, overrides)
+    loaded = load_config(config, overrides, scenes=False)
     return loaded.legend(), loaded.labels, loaded.runtime.remote
 
 

@@ -62,6 +62,7 @@ def _predict_args(p: argparse.ArgumentParser) -> None:
     p.add_argument("model", help="a bundle or a run")
     p.add_argument("inputs", nargs="*", metavar="INPUT", help="rasters, STAC items, folders, globs or manifests")
     _source_argument(p)
+    p.add_argument("--split", help="of manifests, only the rows of this split: trn, val or tst")
     p.add_argument("--out", required=True, metavar="DIR", help="directory of the maps")
     overwrite_argument(p)
 
@@ -208,7 +209,7 @@ VERBS: dict[str, Verb] = {
     "predict": Verb("a map of every input raster, a Cloud-Optimized GeoTIFF on its own grid",
                     "swath predict runs/roofs new/*.tif --out maps", _predict_args,
                     lambda a, o: call("predict")(a.model, a.inputs, *o, out=a.out, source=_sources(a.source),
-                                                     overwrite=a.overwrite), _show_predict),
+                                                     split=a.split, overwrite=a.overwrite), _show_predict),
     "vectorize": Verb("the polygons of a map as a GeoPackage", "swath vectorize maps/town_map.tif --out town.gpkg",
                       _vectorize_args,
                       lambda a, o: call("vectorize")(a.map, *o, out=a.out, overwrite=a.overwrite), _show_vectorize),

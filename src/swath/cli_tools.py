@@ -41,6 +41,7 @@ def _mask_args(p: argparse.ArgumentParser) -> None:
     p.add_argument("--labels", nargs="+", metavar="FILE", help="a raster, or vectors, folders and globs of them: their union")
     p.add_argument("--config", required=True, metavar="FILE", help="YAML file with `classes` (and `labels`)")
     p.add_argument("--out", required=True, metavar="DIR", help="directory of the masks")
+    p.add_argument("--preview", action="store_true", help="a PNG in the classes' colours beside each mask")
     overwrite_argument(p)
 
 
@@ -52,7 +53,7 @@ def _summarize_args(p: argparse.ArgumentParser) -> None:
 
 
 def _flatten_args(p: argparse.ArgumentParser) -> None:
-    p.add_argument("image", help="a raster")
+    p.add_argument("images", nargs="+", metavar="IMAGE", help="rasters, folders, globs or manifests")
     p.add_argument("--out", required=True, metavar="FILE", help="a .csv or .parquet")
     _label_args(p)
     p.add_argument("--form", default="long", choices=("long", "wide"), help="a row per value, or per pixel (default: long)")
@@ -164,7 +165,8 @@ def _show_mosaic(r: dict[str, Any]) -> str:
 def _show_mask(r: dict[str, Any]) -> str:
     rows = [(Path(m["mask"]).name, m["polygons"], m["classes"], m["ignored"]) for m in r["masks"]]
     shown = table(rows, ["mask", "polygons", "pixels", "ignored"])
-    return "\n".join(filter(None, [shown, counts("events", r["events"]), f"masks: {r['out']}"]))
+    share = "no labelled pixel" if r["foreground"] is None else f"foreground {100 * r['foreground']:.1f} %"
+    return "\n".join(filter(None, [shown, counts("events", r["events"]), share, f"masks: {r['out']}"]))
 
 
 def _import_args(p: argparse.ArgumentParser) -> None:
@@ -246,14 +248,15 @@ TOOLS: dict[str, Verb] = {
                    _show_mosaic),
     "mask": Verb("a class raster of every image, its labels burnt on its grid",
                  "swath mask images --labels roofs.gpkg --config roofs.yaml --out masks", _mask_args,
-                 lambda a, o: call("mask")(a.images, a.labels, *o, config=a.config, out=a.out, overwrite=a.overwrite),
+                 lambda a, o: call("mask")(a.images, a.labels, *o, config=a.config, out=a.out, preview=a.preview,
+                                          overwrite=a.overwrite),
                  _show_mask),
     "summarize": Verb("what rasters hold: statistics per band and class, areas, histograms",
                       "swath summarize images --out summary", _summarize_args,
                       lambda a, o: call("summarize")(a.images, *o, out=a.out, labels=a.labels, config=a.config, bins=a.bins),
                       _show_summarize),
-    "flatten": Verb("a table of a raster's pixels", "swath flatten image.tif --out pixels.csv --form wide", _flatten_args,
-                    lambda a, o: call("flatten")(a.image, *o, out=a.out, labels=a.labels, config=a.config, form=a.form,
+    "flatten": Verb("a table of the pixels of rasters", "swath flatten image.tif --out pixels.csv --form wide", _flatten_args,
+                    lambda a, o: call("flatten")(a.images, *o, out=a.out, labels=a.labels, config=a.config, form=a.form,
                                                   bands=a.bands, overwrite=a.overwrite), _show_flatten),
     "apply": Verb("a raster that any Python function makes of others",
                   "swath apply mine.indices:ndvi --source a:image.tif --out ndvi.tif", _apply_args,

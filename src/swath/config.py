@@ -88,30 +88,30 @@ class Config(Spec):
         table = dict(self.classes.table)
         if 0 not in table and self.classes.unlabelled == "background":
             table[0] = ClassSpec(name="background", color="#000000")
-        colours = palette(len(table))
+        colours = ["#000000", *palette(len(table))] if 0 in table else palette(len(table))  # black shows every other
         entries = (
-            ClassEntry(i, c.name, c.color or ("#000000" if i == 0 else colours[n]), c.source)
-            for n, (i, c) in enumerate(sorted(table.items()))
+            ClassEntry(i, c.name, c.color or colours[n], c.source) for n, (i, c) in enumerate(sorted(table.items()))
         )
         return Legend(tuple(entries), self.classes.unlabelled, self.classes.ignore, self.classes.field)
 
 
-def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
-    """The config of a YAML file with `section.key=value` overrides. Raises ConfigError."""
+def load_config(path: str | Path, overrides: Sequence[str] = (), *, scenes: bool = True) -> Config:
+    """The config of a YAML file with `section.key=value` overrides; `scenes` False where only its classes are asked for.
+    Raises ConfigError."""
     path = Path(path)
     if path.is_dir():
         raise ConfigError("config-missing", path, "is a directory", "name the YAML file of the config")
-    return build_config(load_yaml(path), overrides)
+    return build_config(load_yaml(path), overrides, scenes=scenes)
 
 
-def build_config(marked: Marked, overrides: Sequence[str] = ()) -> Config:
-    """The config of parsed text with overrides."""
+def build_config(marked: Marked, overrides: Sequence[str] = (), *, scenes: bool = True) -> Config:
+    """The config of parsed text with overrides; `scenes`: whether it must say what the scenes are."""
     if not isinstance(marked.value, dict):
         raise ConfigError("config-empty", marked.source, "holds no keys", "begin with `scenes:` and `classes:`")
     for text in overrides:
         override(marked, text)
     config = validated(Config, marked)
-    if config.scenes is None and config.train.store is None:
+    if scenes and config.scenes is None and config.train.store is None:
         raise ConfigError("config-missing-key", marked.where(("scenes",)), "the key 'scenes' is missing", "add it")
     try:
         legend = config.legend()

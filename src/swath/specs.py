@@ -426,6 +426,9 @@ class PredictSpec(Spec):
     strip: Count | Literal["auto"] = setting("auto", "rows per strip (rows)", "as many as the memory allows")
     batch_size: int = setting(1, "tiles per forward pass", "large tiles fill the processor alone", ge=1)
     memory: Size = setting(2_000_000_000, "bytes that the pixels in flight may take", "fits small machines")
+    nodata_grow: int = setting(
+        0, "pixels around nodata of the image that are nodata in the map too", "the map says all it can", ge=0, le=4096
+    )
     save: tuple[Literal["classes", "probabilities", "confidence"], ...] = setting(
         ("classes",), "what is written", "the map"
     )

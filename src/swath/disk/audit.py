@@ -45,6 +45,7 @@ FINDINGS: dict[str, str] = {
     "manifest-row": "a row with more values than columns",
     "manifest-rows": "a JSON manifest without a list of scenes",
     "manifest-image": "a row without image",
+    "manifest-labels": "a row that names a folder, a pattern or several files as its labels",
     "manifest-split": "an unknown split",
     "manifest-empty": "a manifest without scenes",
     # where a raster is

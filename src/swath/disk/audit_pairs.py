@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from swath.disk.points import holds_points
 from swath.disk.probe import spread_windows
 from swath.disk.raster import RasterInfo, raster_info
 from swath.disk.scenes import Scene
+from swath.disk.stack import Image
 from swath.disk.tally import Counts, LabelValues, coarse, tally, tally_classes
 from swath.specs import LabelsSpec
 
@@ -147,13 +148,23 @@ def _by_class(table: dict[Any, tuple[int, float]], info: RasterInfo, legend: Leg
     return out
 
 
-def pair_findings(scenes: Sequence[Scene]) -> Iterator[Finding]:
-    """Labels that are named like the image of another scene, which has its own elsewhere: swapped rows."""
-    stems = {s.image.stem for s in scenes}
+def pair_findings(scenes: Sequence[Scene], placed: Container[Image]) -> Iterator[Finding]:
+    """Labels that are named like the image of another scene: swapped rows. It is an error where nothing but names can
+    tell, because the image is not `placed`, and labels of the image's own name stand in another row.
+    """
+    images = {s.image.stem for s in scenes}
+    labels = {s.labels.stem for s in scenes if s.labels}
     for s in scenes:
-        if s.labels and s.labels.stem != s.image.stem and s.labels.stem in stems:
-            yield Finding("warning", "labels-pair", s.labels, f"labels {s.image.name} but is named like another scene's image",
-                          "check that the rows of the manifest are not swapped")  # fmt: skip
+        if s.labels and s.labels.stem != s.image.stem and s.labels.stem in images:
+            swapped = s.image.stem in labels and s.image not in placed
+            yield Finding(
+                "error" if swapped else "warning",
+                "labels-pair",
+                s.labels,
+                f"labels {s.image.name} but is named like another scene's image"
+                + (", and labels of its name are in another row" if swapped else ""),
+                "check that the rows of the manifest are not swapped",
+            )
 
 
 def raster_input(info: RasterInfo, role: str) -> dict[str, Any]:

@@ -140,7 +140,10 @@ def make_directory(path: str | Path) -> Path:
     if blocking is not None:
         raise ResourceError("out-file", blocking, "is a file, no directory", "name another output directory")
     with resources_explained(path, 0):
-        path.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError as e:  # from a file system that takes no directories, or a link that leads nowhere
+            raise ResourceError("not-writable", path, "cannot be made there", "name another output directory") from e
     return path
 
 

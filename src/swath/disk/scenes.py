@@ -105,6 +105,17 @@ def expand_scenes(inputs: Sequence[str | Path], suffixes: set[str]) -> list[Scen
     return list({scene.image: scene for scene in found}.values())
 
 
+def in_split(scenes: Sequence[Scene], word: str) -> list[Scene]:
+    """The scenes of a split, by any of its words. Raises ConfigError for another word, DataError where none is left."""
+    if word.lower() not in SPLIT_OF:
+        raise ConfigError("split-unknown", word, "is no split", did_you_mean(word, SPLIT_OF))
+    found = [s for s in scenes if s.split == SPLIT_OF[word.lower()]]
+    if not found:
+        raise DataError("split-empty", word, f"none of {len(scenes)} inputs is in this split",
+                        "name a manifest that fills the column `split`")  # fmt: skip
+    return found
+
+
 def _expand(path: Path, suffixes: set[str]) -> list[Scene]:
     item = str(path)
     if path.is_dir():
@@ -139,15 +150,28 @@ def _scene(where: str, row: dict[str, Any], root: Path) -> Scene:
     return Scene(
         name=str(values.get("name") or image.stem),
         image=image,
-        labels=cell_path(values.get("labels"), root) if values.get("labels") else None,
+        labels=_one_file("labels", values.get("labels"), root, where),
         field=str(field_name).removeprefix("properties/") if field_name else None,
         layer=values.get("layer"),
         split=SPLIT_OF[str(split).lower()] if split is not None else None,
         group=None if values.get("group") is None else str(values["group"]),
-        aoi=cell_path(values.get("aoi"), root) if values.get("aoi") else None,
+        aoi=_one_file("aoi", values.get("aoi"), root, where),
         attributes={k: v for k, v in values.items() if k not in known and v is not None},
         root=root,
     )
+
+
+def _one_file(column: str, value: Any, root: Path, where: str) -> Path | None:
+    """The path of a cell that names one file; None for an empty cell."""
+    if not value:
+        return None
+    path = cell_path(value, root)
+    if is_remote(path):
+        return path
+    if path.is_dir() or (any(c in str(value) for c in "*?;") and not path.exists()):
+        raise DataError("manifest-labels", where, f"`{column}` is {value}, a row takes one file",
+                        "join the files into one layer, or burn their union: swath mask IMAGE --labels FOLDER")  # fmt: skip
+    return path
 
 
 def _column(heading: Any) -> str:

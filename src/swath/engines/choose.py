@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from swath.core.errors import ConfigError
 from swath.core.stitch import Rows
+from swath.core.tiling import largest_core
 from swath.core.windows import up
 from swath.disk.images import Reader
+from swath.engines.grow import grown
 from swath.engines.predictor import Predictor, TorchPredictor
 from swath.engines.rowgraph import RowGraph, Untraceable, trace_rows
 from swath.engines.rows import plan_rows, run_rows
 from swath.engines.tiles import TilePlan, run_tiles
 from swath.specs import PredictSpec
 
-ACTIVATION_BYTES = 600  # per pixel of a tile: about two float32 layers of 64 channels at full resolution, measured
 EFFECTIVE = 0.5  # share of the radius that `margin: effective` keeps
 
 
@@ -34,11 +35,18 @@ class Choice:
 
 
 def choose(reader: Reader, predictor: Predictor, spec: PredictSpec) -> Choice:
-    """The executor for a raster by the config's `predict` section.
+    """The executor for a raster by the config's `predict` section; its rows have nodata grown as `nodata_grow` says.
 
     `auto` is row streaming where the network can be traced and its margin is to be exact; else tiles, with the reason.
     Raises ConfigError where `rows` is asked for and cannot be done.
     """
+    found = _executor(reader, predictor, spec)
+    if spec.nodata_grow == 0:
+        return found
+    return replace(found, run=lambda advance, starts: grown(found.run(advance, starts), reader, spec.nodata_grow))
+
+
+def _executor(reader: Reader, predictor: Predictor, spec: PredictSpec) -> Choice:
     if spec.executor == "tiles":
         return choose_tiles(reader, predictor, spec)
     graph, obstacle = streamable(predictor, spec)
@@ -112,6 +120,4 @@ def band_rows(reader: Reader, spec: PredictSpec, classes: int, stride: int) -> i
 
 def core_side(reader: Reader, spec: PredictSpec, margin: int, stride: int) -> int:
     """The largest core side whose tile fits into the memory, at most the raster's own size."""
-    side = int((spec.memory / ACTIVATION_BYTES / spec.batch_size) ** 0.5) - 2 * margin
-    largest = up(max(reader.grid.shape), stride)
-    return max(stride, min(largest, max(side, 64) // stride * stride))
+    return min(up(max(reader.grid.shape), stride), largest_core(spec.memory, spec.batch_size, margin, stride))

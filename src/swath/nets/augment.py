@@ -19,6 +19,8 @@ from swath.core.errors import ConfigError
 # One uniform number per sample and name, always drawn, so that switching one option on leaves the others' draws alone.
 DRAWS = ("hflip", "vflip", "rot90", "affine", "rotate", "scale_x", "scale_y", "shear", "shift_x", "shift_y",
          "contrast", "brightness", "gamma", "blur", "sigma")  # fmt: skip
+ORDER = ("scale", "shear", "rotate", "translate", "hflip", "vflip", "rot90", "contrast", "brightness", "gain", "gamma",
+         "blur", "noise", "band_drop")  # fmt: skip
 LARGEST = {"rotate": 180.0, "shear": 60.0, "scale": 0.9, "translate": 1.0, "contrast": 1.0, "gain": 1.0,
            "hflip": 1.0, "vflip": 1.0, "p_affine": 1.0, "band_drop": 1.0, "gamma": 3.0, "blur": 20.0}  # fmt: skip
 

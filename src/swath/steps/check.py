@@ -250,7 +250,8 @@ def _span(numbers: Sequence[int]) -> str:
 
 def _label_scenes(scenes: Sequence[Scene], audit: Audit) -> list[Scene]:
     """The scenes whose image and labels, if any, can be used."""
-    audit.found += merged(pair_findings(scenes), len(scenes), "scenes")
+    placed = {image for image, info in audit.infos.items() if info.grid.crs is not None}
+    audit.found += merged(pair_findings(scenes, placed), len(scenes), "scenes")
     often = Counter(s.labels for s in scenes)
     sound, without = [], []
     for s in scenes:

@@ -1,16 +1,17 @@
-"""The result of `swath flatten` is a table of a raster's pixels: where each lies, its values, and its label."""
+"""The result of `swath flatten` is a table of the pixels of rasters: where each lies, its values, and its label."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.core.errors import ConfigError, did_you_mean
+from swath.core.errors import ConfigError, DataError, did_you_mean
 from swath.core.events import Events
 from swath.core.grid import Grid
 from swath.core.legend import Legend
@@ -18,21 +19,21 @@ from swath.core.windows import Window, strips
 from swath.disk.burn import label_files, open_burnt
 from swath.disk.crs import on_grid, transformer
 from swath.disk.geotiff import off_grid, require_free
+from swath.disk.images import Reader, image_info, image_reader
 from swath.disk.publish import sweep
-from swath.disk.raster import SUFFIXES, RasterInfo, RasterReader, raster_info
-from swath.disk.remote import location
+from swath.disk.raster import SUFFIXES, RasterInfo, RasterReader
 from swath.disk.rows import Columns, publish_rows, require_format
-from swath.disk.scenes import Scene
+from swath.disk.scenes import Scene, expand_scenes
 from swath.progress import Progress
 from swath.specs import LabelsSpec
 
 _CHUNK = 200_000  # pixels
 _DECIMALS = 9  # of degrees: a tenth of a millimetre
-_PLACE = ("x", "y", "latitude", "longitude", "row", "column", "band", "value", "label")
+_PLACE = ("image", "x", "y", "latitude", "longitude", "row", "column", "band", "value", "label")
 
 
 def flatten(
-    image: str | Path,
+    images: Sequence[str | Path] | str | Path,
     out: str | Path,
     *,
     labels: Sequence[str | Path] | str | Path | None = None,
@@ -42,66 +43,118 @@ def flatten(
     bands: Sequence[int | str] | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """The table of a raster: `table` (path), `rows`, `columns`, `pixels`, `events`, `seconds`.
+    """The table of rasters: `table` (path), `rows`, `columns`, `pixels`, `images` [{image, path, pixels}], `events`,
+    `seconds`.
 
+    `images`: a file, folders, globs, manifests; with more than one raster, `image` (its name) is the first column.
     long: latitude, longitude, row, column, band (its name), value, a row per pixel and band; wide: x, y, latitude,
     longitude, row, column and a column per band, a row per pixel. Places are those of pixel centres: x and y in the
-    CRS, degrees in WGS 84 (empty without georeference). `label`: the class id of `labels` by `legend`, or without one
-    the value of a label raster on the image's grid; empty where no label counts. `bands`: numbers from 1, or names
-    (default: all but alpha). Pixels without data in these bands are left out and counted. `out`: .csv, or .parquet
-    where pyarrow is installed. Pixels are streamed.
+    CRS, degrees in WGS 84 (empty without georeference). `label`: the class id of `labels` (default: those of a
+    manifest) by `legend`, or without one the value of a label raster on the image's grid; empty where no label counts.
+    `bands`: numbers from 1, or names (default: all but alpha). Pixels without data in these bands are left out and
+    counted. `out`: .csv, or .parquet where pyarrow is installed. Pixels are streamed.
 
     Raises ConfigError for settings and where pyarrow is missing, DataError for rasters that cannot be used (off the
-    grid: with numbers), ResourceError where `out` is there.
+    grid: with numbers; with other bands than the first, in wide form), ResourceError where `out` is there.
     """
     started = time.monotonic()
-    target, source, events = Path(out).absolute(), location(image), Events()
+    target, events = Path(out).absolute(), Events()
     require_format(target)
     files = label_files(labels)
-    require_free([target], [source, *files], overwrite=overwrite)
-    reader = RasterReader(source, _indexes(raster_info(source), bands))
-    names = _names(reader)
-    truth = _Truth(source, files, reader.grid, legend, labels_spec or LabelsSpec(), events) if files else None
+    scenes = _scenes([images] if isinstance(images, str | Path) else images, files)
+    require_free([target], [p for s in scenes for p in (*s.files, *files)], overwrite=overwrite)
+    work = _Work(scenes, files, legend, labels_spec or LabelsSpec(), form, bands, events)
     sweep(target.parent)
-    pixels, names_written = 0, [""]
-
-    def chunks() -> Iterator[Columns]:
-        nonlocal pixels
-        for window, raw, valid in _strips(reader):
-            events.count("nodata pixel left out", int(valid.size - np.count_nonzero(valid)))
-            pixels += int(np.count_nonzero(valid))
-            label = None if truth is None else truth.read(window)[valid]
-            if label is not None:
-                events.count("pixel without label", int(np.isnan(label).sum()))
-            place = _place(reader.grid, window, valid)
-            values = raw[:, valid]
-            columns = _long(place, values, names, label) if form == "long" else _wide(place, values, names, label)
-            names_written[:] = columns
-            yield columns
-
-    rows = publish_rows(target, chunks)
-    if reader.grid.crs is None:
-        events.count("pixel without latitude and longitude", pixels)
-    return {"table": str(target), "rows": rows, "columns": names_written, "pixels": pixels,
+    rows = publish_rows(target, work.chunks)
+    told = [{"image": s.name, "path": str(s.image.absolute()), "pixels": n} for s, n in zip(scenes, work.pixels, strict=True)]
+    return {"table": str(target), "rows": rows, "columns": work.columns, "pixels": sum(work.pixels), "images": told,
             "events": events.as_dict(), "seconds": round(time.monotonic() - started, 3)}  # fmt: skip
+
+
+def _scenes(images: Sequence[str | Path], files: Sequence[Path]) -> list[Scene]:
+    """One scene per raster, with the labels that are named, else those of its manifest. Raises DataError."""
+    scenes = [replace(s, labels=files[0]) if files else s for s in expand_scenes(images, SUFFIXES)]
+    names = [s.name for s in scenes]
+    twice = next((s for s in scenes if names.count(s.name) > 1), None)
+    if twice is not None:
+        raise DataError("flatten-names", twice.image, f"another image is called {twice.name} too", "name them in a manifest")
+    return scenes
+
+
+class _Work:
+    """Rasters on their way into one table; every one is opened when its turn comes."""
+
+    def __init__(
+        self, scenes: Sequence[Scene], files: Sequence[Path], legend: Legend | None, spec: LabelsSpec, form: str,
+        bands: Sequence[int | str] | None, events: Events,
+    ) -> None:  # fmt: skip
+        self.scenes, self.files, self.legend, self.spec, self.events = scenes, files, legend, spec, events
+        self.form, self.bands = form, bands
+        self.alone = len(scenes) == 1
+        self.labelled = any(s.labels is not None for s in scenes)
+        self.pixels = [0] * len(scenes)
+        self.columns: list[str] = []
+        readers = [self._reader(s) for s in scenes]
+        self.dtype = np.result_type(*(np.dtype(r.info.dtype) for r in readers))
+        self.names = _common_names(readers)
+        first = self.names[0]
+        other = next((r for r, n in zip(readers, self.names, strict=True) if n != first), None)
+        if form == "wide" and other is not None:
+            raise DataError("flatten-bands", other.path, f"has the bands {', '.join(_names(other))}, "
+                            f"{readers[0].path} has {', '.join(first)}",
+                            "choose bands that all have with --bands, or take the long form")  # fmt: skip
+
+    def _reader(self, scene: Scene) -> Reader:
+        return image_reader(scene.image, _indexes(image_info(scene.image), self.bands))
+
+    def chunks(self) -> Iterator[Columns]:
+        """The columns of all pixels, image by image."""
+        shape = _long if self.form == "long" else _wide
+        for number, scene in enumerate(self.scenes):
+            reader = self._reader(scene)
+            truth = None
+            if scene.labels is not None:
+                truth = _Truth(scene, self.files, reader.grid, self.legend, self.spec, self.events, alone=self.alone)
+            for place, values, label in self._pieces(reader, truth):
+                columns = shape(place, values.astype(self.dtype, copy=False), self.names[number], label)
+                if not self.alone:
+                    columns = {"image": np.full(len(columns["row"]), scene.name), **columns}
+                self.columns = list(columns)
+                self.pixels[number] += values.shape[1]
+                yield columns
+            if reader.grid.crs is None:
+                self.events.count("pixel without latitude and longitude", self.pixels[number])
+
+    def _pieces(
+        self, reader: Reader, truth: _Truth | None
+    ) -> Iterator[tuple[Columns, NDArray[Any], NDArray[np.float64] | None]]:
+        """Places, values (C, n) and labels (n,) of the valid pixels, strip by strip."""
+        for window, raw, valid in _strips(reader):
+            self.events.count("nodata pixel left out", int(valid.size - np.count_nonzero(valid)))
+            label = None
+            if self.labelled:
+                label = np.full(valid.shape, np.nan)[valid] if truth is None else truth.read(window)[valid]
+                self.events.count("pixel without label", int(np.isnan(label).sum()))
+            yield _place(reader.grid, window, valid), raw[:, valid], label
 
 
 class _Truth:
     """The label of every pixel: class ids by a legend, or the raster's own values; NaN where none counts."""
 
     def __init__(
-        self, image: Path, files: Sequence[Path], grid: Grid, legend: Legend | None, spec: LabelsSpec, events: Events
-    ) -> None:
+        self, scene: Scene, files: Sequence[Path], grid: Grid, legend: Legend | None, spec: LabelsSpec, events: Events,
+        *, alone: bool,
+    ) -> None:  # fmt: skip
         self.legend, self.values = legend, None
+        assert scene.labels is not None
         if legend is not None:
-            scene = Scene(image.stem, image, files[0])
-            self.labels = open_burnt(scene, files, grid, legend, spec, events, alone=True)
+            self.labels = open_burnt(scene, files, grid, legend, spec, events, alone=alone)
             return
-        if len(files) > 1 or files[0].suffix.lower() not in SUFFIXES:
+        if len(files) > 1 or scene.labels.suffix.lower() not in SUFFIXES:
             raise ConfigError("classes-missing", "classes", "vector labels need a class table", "name the classes")
-        self.values = RasterReader(files[0], [1])
+        self.values = RasterReader(scene.labels, [1])
         if not on_grid(self.values.grid, grid):
-            raise off_grid(files[0], self.values.grid, image, grid)
+            raise off_grid(scene.labels, self.values.grid, scene.image.absolute(), grid)
 
     def read(self, window: Window) -> NDArray[np.float64]:
         """Labels (h, w)."""
@@ -132,7 +185,7 @@ def _indexes(info: RasterInfo, bands: Sequence[int | str] | None) -> list[int] |
     return out
 
 
-def _names(reader: RasterReader) -> list[str]:
+def _names(reader: Reader) -> list[str]:
     """A name of its own for every band: the file's, else b and its number."""
     named = [reader.info.names[i - 1] for i in reader.indexes]
     return [
@@ -140,7 +193,15 @@ def _names(reader: RasterReader) -> list[str]:
     ]
 
 
-def _strips(reader: RasterReader) -> Iterator[tuple[Window, NDArray[Any], NDArray[np.bool_]]]:
+def _common_names(readers: Sequence[Reader]) -> list[list[str]]:
+    """The names of the bands of every raster; where its file tells none, those of the first that does and has as many."""
+    found = [_names(r) for r in readers]
+    plain = [[f"b{i}" for i in r.indexes] for r in readers]
+    named = next((n for n, p in zip(found, plain, strict=True) if n != p), found[0])
+    return [named if n == p and len(n) == len(named) else n for n, p in zip(found, plain, strict=True)]
+
+
+def _strips(reader: Reader) -> Iterator[tuple[Window, NDArray[Any], NDArray[np.bool_]]]:
     height, width = reader.grid.shape
     with Progress(f"flatten {reader.path.name}", height * width, "pixels") as bar:
         for start, stop in strips(height, max(1, _CHUNK // (width * len(reader.indexes)))):

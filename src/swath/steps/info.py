@@ -13,8 +13,10 @@ import numpy as np
 from swath.config import Config, load_config
 from swath.core.errors import DataError
 from swath.core.legend import Legend
+from swath.core.tiling import largest_core
+from swath.core.windows import up
 from swath.disk import raster, vector
-from swath.disk.bundle import read_bundle
+from swath.disk.bundle import Bundle, read_bundle
 from swath.disk.describe import describe_raster, describe_vector
 from swath.disk.describe_scenes import describe_item, describe_scenes
 from swath.disk.inputs import is_manifest
@@ -23,6 +25,7 @@ from swath.disk.scenes import Scene, manifest_rows, survey
 from swath.disk.stac import is_stac_item
 from swath.disk.store import read_card
 from swath.messages import table
+from swath.specs import PredictSpec
 
 MOST_ROWS = 40  # of a table on a terminal
 ACCEPTS = "name a raster, a vector file, a manifest, a STAC item, a config (.yaml), or the directory of a store, bundle or run"
@@ -107,6 +110,7 @@ def _bundle(path: Path) -> dict[str, Any]:
         "radius": model.get("radius"),
         "stride": model.get("stride"),
         "margin": model.get("radius"),
+        "tiling": _tiling(bundle),
         "bands": _bands(bundle.card["bands"]),
         "scaling": {k: bundle.card["bands"].get(k) for k in ("method", "scope", "nodata", "nodata_value")},
         "classes": {c.name: {"id": c.id, "color": c.color, "source": list(c.source)} for c in bundle.legend.classes},
@@ -115,6 +119,20 @@ def _bundle(path: Path) -> dict[str, Any]:
         "provenance": bundle.card.get("provenance", {}),
         "files": _files(path),
     }
+
+
+def _tiling(bundle: Bundle) -> dict[str, dict[str, Any]]:
+    """Per source, in pixels of the reference grid, on which all of them are read: the largest tile with the core that it
+    answers for, its margin (None: no margin is exact, tiles are blended) and the stride on which tiles begin.
+    """
+    radius, stride, spec = bundle.model.get("radius"), bundle.model["stride"], PredictSpec()
+    margin = None if radius is None else up(radius, stride)
+    core = largest_core(spec.memory, spec.batch_size, margin or 0, stride)
+    names = bundle.bands.names
+    others = {s: sum(n == s or n.startswith(f"{s}:") for n in names) for s in bundle.sources if s != "image"}
+    counts = {"image": len(names) - sum(others.values()), **others}
+    sides = {"tile": core + 2 * (margin or 0), "core": core, "margin": margin, "stride": stride}
+    return {source: {"bands": count, **sides} for source, count in counts.items()}
 
 
 def _run(path: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from swath.disk.outgoing import is_taken, send, workplace
 from swath.disk.publish import make_directory, require_space, sweep
 from swath.disk.raster import SUFFIXES
 from swath.disk.remote import is_remote, location
-from swath.disk.scenes import Scene, expand_scenes
+from swath.disk.scenes import Scene, expand_scenes, in_split
 from swath.disk.sources import model_scenes
 from swath.disk.stack import Image
 from swath.disk.stamp import image_stamp
@@ -53,13 +53,15 @@ def predict(
     spec: PredictSpec | None = None,
     runtime: RuntimeSpec | None = None,
     sources: Mapping[str, str] | None = None,
+    split: str | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """The maps of all inputs: `maps` [{input, map, seconds, executor, tiles, ...}], `margin`, `exact`, `backend`,
     `megapixels_per_second`.
 
     `inputs`: files, STAC items, folders, globs, manifests; `sources` names files of a model's further sources (of
-    `image` too, several files of one image as `a.tif;b.tif`), for all inputs. A map that was made before by the same model and settings of the same
+    `image` too, several files of one image as `a.tif;b.tif`), for all inputs; with `split` only rows of manifests with
+    that split are mapped. A map that was made before by the same model and settings of the same
     input is kept; another file of its name is refused without `overwrite`. All good inputs are mapped before the bad
     ones are told: DataError (exit code 3) lists them.
     """
@@ -68,6 +70,8 @@ def predict(
     if not is_remote(out) and out.exists() and not out.is_dir():
         raise ResourceError("out-file", out, "is a file", "name a directory with --out")
     scenes = [s for i in inputs for s in ([i] if isinstance(i, Scene) else expand_scenes([i], SUFFIXES))]
+    if split is not None:
+        scenes = in_split(scenes, split)
     if sources and "image" in sources:
         scenes.append(Scene("image", cell_image(sources["image"], Path())))
     if not scenes:

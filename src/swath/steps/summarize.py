@@ -27,6 +27,7 @@ from swath.disk.raster import SUFFIXES
 from swath.disk.sample import class_counts
 from swath.disk.scenes import Scene, expand_inputs
 from swath.disk.surfaces import grid_area_m2, pixel_areas_m2, polygon_areas_m2
+from swath.messages import warn
 from swath.progress import Progress
 from swath.specs import LabelsSpec
 
@@ -51,7 +52,8 @@ def summarize(
     class has `pixels`, `share` of the labelled, `area_m2`, `polygons`, `polygon_area_m2` (whole, also beyond the image)
     and its own `bands`. Areas are on the ellipsoid, None without georeference. Pixels are streamed.
 
-    With `out`, a directory: the same as JSON, and histograms as PNG per band, and per band by class.
+    With `out`, a directory: the same as JSON, and histograms as PNG per band, and per band by class. All good images are
+    done before the bad ones are told: DataError.
     """
     started = time.monotonic()
     if bins < 1:
@@ -65,13 +67,22 @@ def summarize(
     listed = [images] if isinstance(images, str | Path) else list(images)
     scenes = label_scenes(listed, files) if legend else [Scene(p.stem, p) for p in expand_inputs(listed, SUFFIXES)]
     folder = None if out is None else _folder(Path(out), scenes)
-    found = []
+    found, failures = [], []
     for scene in scenes:
-        work = _Work(scene, files, legend, labels_spec or LabelsSpec(), bins, alone=len(scenes) == 1)
-        summary = work.summary()
+        try:
+            work = _Work(scene, files, legend, labels_spec or LabelsSpec(), bins, alone=len(scenes) == 1)
+            summary = work.summary()
+        except DataError as e:
+            failures.append(e)
+            if len(scenes) > 1:
+                warn(f"{scene.image}: {e.line()}")
+            continue
         if folder is not None:
             summary["files"] = _publish(summary, folder / scene.image.stem, legend)
         found.append(summary)
+    if failures:
+        first, more = failures[0], f" ({len(failures)} of {len(scenes)} images failed)" if len(scenes) > 1 else ""
+        raise DataError(first.code, first.where, f"{first.message}{more}", first.fix)
     return {"images": found, "seconds": round(time.monotonic() - started, 3)}
 
 

@@ -24,7 +24,7 @@ from swath.disk.publish import make_directory, publish_json, publish_text, sweep
 from swath.disk.remote import redacted
 from swath.messages import say, table, warn
 from swath.nets import loop
-from swath.nets.augment import AugmentOptions
+from swath.nets.augment import ORDER, AugmentOptions
 from swath.nets.batches import Batches, Scaler
 from swath.nets.checkpoint import load_checkpoint, save_checkpoint
 from swath.nets.device import choose_device, choose_precision, reading_threads, set_threads
@@ -376,6 +376,7 @@ def _finish(session: Session) -> dict[str, Any]:
 def _publish_settings(project: Project, run: Path) -> None:
     publish_json(run / "config.resolved.json", training_config(project))
     rows = [{"key": k, "value": _plain(v), "because": why} for k, v, why in project.settle()]
+    rows.append({"key": "augment (order)", "value": ", ".join(ORDER), "because": "always: geometry of image and labels, then values"})
     publish_json(run / "settings.json", rows)
     say(table([(r["key"], r["value"], r["because"]) for r in rows], ["left out", "value", "because"]))
 
