@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import shapely
 from made_samples import made as made_samples
 from tiny_town import corner, pixels, squares, truth, write_image, write_town
 
@@ -160,3 +161,24 @@ def test_nist_011_a_database_fits_on_a_disk_of_a_gigabyte(tmp_path: Path) -> Non
         assert len(list(FORMATS["lmdb"].read(disk / "lmdb"))) == 30
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
+
+
+@pytest.mark.parametrize("values", [(1, 2), (0, 4)])
+def test_trap_28_beside_the_polygons_of_otbtf_nothing_is_background(values: tuple[int, int], make_vector: Make, tmp_path: Path) -> None:
+    """One class alone keeps a background: it could not be told from anything."""
+    town = write_town(tmp_path / "town").parent
+    boxes = [shapely.box(*(corner(0) @ (c, r + 20)), *(corner(0) @ (c + 20, r))) for r, c in ((10, 10), (60, 60))]
+    make_vector(town / "land.gpkg", boxes, {"code": list(values)})
+    make_vector(town / "one.gpkg", boxes, {"code": [3, 3]})
+    for name in ("land", "one"):
+        (town / f"{name}.sh").write_text(f"otbcli_SampleSelection -in north.tif -vec {name}.gpkg -field code -out points.shp\n")
+    imported = swath.import_("otb", town / "land.sh", out=tmp_path / "new")
+    legend = load_config(imported["config"]).legend()
+    assert legend.ids == values
+    assert legend.fill == legend.ignore
+    assert next(r for r in imported["report"] if r["key"] == "(always) classes.unlabelled")["became"] == "classes.unlabelled"
+    made = swath.sample(imported["config"], *ALL, "sample.tile=32")
+    counts = StoreSamples(Path(made["store"]), "trn").counts
+    assert counts.sum(0).tolist() == [400, 400]
+    alone = load_config(swath.import_("otb", town / "one.sh", out=tmp_path / "alone")["config"]).legend()
+    assert (alone.ids, alone.fill) == ((0, 3), 0)

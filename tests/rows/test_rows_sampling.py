@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import shapely
 from affine import Affine
 from numpy.typing import NDArray
-from tiny_town import pixels, squares, truth, write_image, write_squares
+from tiny_town import corner, pixels, squares, truth, write_image, write_squares
 
 import swath
 from swath.cli import main
@@ -235,3 +237,18 @@ def test_trap_52_a_batch_that_no_memory_holds_is_named(own_town: Path, capsys: p
     told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(told) == 1
     assert "train.batch_size: batches of 1,000,000 crops of 32 pixels, read ahead, take" in told[0]
+
+
+@pytest.mark.parametrize("declared", ["Point", "Unknown"])
+def test_trap_28_points_are_sparse_labels_whatever_the_layer_calls_them(declared: str, make_vector: Callable[..., Path], tmp_path: Path) -> None:
+    """A GeoPackage may leave the kind of its geometries open; read as polygons they would make everything background."""
+    found = squares(3)
+    image = write_image(tmp_path / "a.tif", pixels(truth(found), 3), corner(0))
+    at = [shapely.Point(corner(0) @ (c + 0.5, r + 0.5)) for r in range(4, 92, 8) for c in range(4, 92, 8)]
+    kinds = [int(truth(found)[r, c]) for r in range(4, 92, 8) for c in range(4, 92, 8)]
+    make_vector(tmp_path / "points.gpkg", at, {"class": kinds}, geometry_type=declared)
+    (tmp_path / "scenes.csv").write_text(f"image,labels\n{image.name},points.gpkg\n")
+    (tmp_path / "c.yaml").write_text("scenes: scenes.csv\nclasses: {field: class, 0: ground, 1: roof}\nsample: {tile: 32}\n")
+    made = swath.sample(tmp_path / "c.yaml", *ALL)
+    counts = StoreSamples(Path(made["store"]), "trn").counts
+    assert counts.sum(0).tolist() == [kinds.count(0), kinds.count(1)]

@@ -85,9 +85,13 @@ class Points:
 
 
 def holds_points(path: Path, layer: str | None = None) -> bool:
-    """True for a vector layer whose geometries are points by its header."""
+    """True for a vector layer whose geometries are points by its header, or by all its features where that says nothing."""
     geometry = vector.vector_info(path, layer).geometry
-    return geometry is not None and geometry.replace("Multi", "").split(" ")[0] in ("Point", "2.5D Point")
+    if geometry is None or "Unknown" not in geometry:
+        return geometry is not None and geometry.removeprefix("2.5D ").replace("Multi", "").split(" ")[0] == "Point"
+    kinds = shapely.get_type_id(vector.read_features(path, layer=layer).geometry)
+    there = kinds[kinds >= 0]  # -1: none
+    return bool(len(there)) and bool(np.isin(there, (shapely.GeometryType.POINT, shapely.GeometryType.MULTIPOINT)).all())
 
 
 def read_points(path: Path, legend: Legend, *, layer: str | None = None, field: str | None = None) -> Points:

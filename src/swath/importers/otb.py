@@ -97,6 +97,9 @@ _DATA: Table = {
 
 def _always(draft: Draft) -> None:
     """What the tutorial's training did."""
+    if draft.classes.get("unlabelled") == "ignore":
+        draft.tell("classes.unlabelled")
+        draft.add("(always) classes.unlabelled", "ignore", "only polygons and points were sampled: what lies beside them is no class")
     draft.imply("train.optimizer", "adam", "the tutorial's")
     draft.imply("train.lr", 0.0001, "the tutorial's")
     draft.imply("augment.preset", "none", "nothing was changed unless a preprocessing did it")

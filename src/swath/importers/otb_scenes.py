@@ -6,12 +6,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import shapely
-from shapely import GeometryType
-
 from swath.disk import vector
 from swath.disk.formats.tiff import LABEL_WORD
+from swath.disk.points import holds_points
 from swath.importers.gdl_lists import classes_of_vectors
 from swath.importers.pairs import class_table, mask_values
 from swath.importers.places import expected, located
@@ -134,14 +131,8 @@ def _points_file(draft: Draft) -> Path | None:
 
 
 def _are_points(path: Path) -> bool:
-    """True for a vector file of points, by its header, or by its features where that names no kind."""
-    if not path.is_file() or path.suffix.lower() not in vector.SUFFIXES:
-        return False
-    kind = str(vector.vector_info(path).geometry)
-    if "Unknown" not in kind:
-        return "Point" in kind
-    kinds = shapely.get_type_id(vector.read_features(path).geometry)
-    return bool(len(kinds)) and bool(np.isin(kinds, (GeometryType.POINT, GeometryType.MULTIPOINT)).all())
+    """True for a vector file of points."""
+    return path.is_file() and path.suffix.lower() in vector.SUFFIXES and holds_points(path)
 
 
 def _classes(draft: Draft, scene: dict[str, Any], points: Path | None) -> None:
@@ -152,4 +143,18 @@ def _classes(draft: Draft, scene: dict[str, Any], points: Path | None) -> None:
     probe = Draft(draft.source, scenes=[scene])
     if labels is None and points is not None:
         probe.scenes = [{"labels": points, "field": draft.classes["field"]}]
-    draft.classes.update(classes_of_vectors(probe))
+    found = classes_of_vectors(probe)
+    zero: dict[int, dict[str, Any]] = {0: {"name": "class 0", "color": "#000000"}}
+    found |= zero if _has_zero(probe.scenes[0]) else {}
+    draft.classes.update(dict(sorted(found.items())))
+    if len(found) > 1:  # beside polygons and points nothing was ever sampled
+        draft.classes["unlabelled"] = "ignore"
+
+
+def _has_zero(scene: dict[str, Any]) -> bool:
+    """True where the field of a scene's vectors holds a class 0."""
+    path, field = scene.get("labels"), scene.get("field")
+    if not field or not isinstance(path, Path) or not path.exists():
+        return False
+    values = vector.read_features(path, field=str(field)).values
+    return values is not None and any(str(v).strip() in ("0", "0.0") for v in values.tolist())
