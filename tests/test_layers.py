@@ -16,7 +16,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "swath"
 
 LEVELS = {
     "core": 0, "yamltext": 1, "specs": 1, "config": 1, "messages": 1, "progress": 1, "disk": 2, "nets": 3, "engines": 4,
-    "steps": 5, "importers": 6, "pipeline": 7, "api": 8, "commands": 8, "cli_tools": 8, "cli": 8, "__init__": 8, "__main__": 8,
+    "steps": 5, "importers": 6, "pipeline": 7, "api": 8, "declared": 8, "commands": 8, "cli_tools": 8, "cli": 8, "__init__": 8, "__main__": 8,
 }  # fmt: skip
 BANNED_IN = {
     "core": {"torch", "rasterio", "pyogrio", "pydantic", "onnxruntime", "sklearn", "rich"},

@@ -109,9 +109,14 @@ def info(thing: PathLike, *overrides: str) -> dict[str, Any]:
 
 def run(config: PathLike, *overrides: str, start: str | None = None, only: str | None = None,
         overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
-    """The whole chain on a config."""
+    """The whole chain on a config, or the steps of a declared pipeline; `only` may then name several, as "a,b"."""
+    from swath.declared import is_declared, run_declared
     from swath.pipeline import run as chain
 
+    if is_declared(Path(config)):
+        if overrides:
+            raise ConfigError("override", overrides[0], "a pipeline takes no settings", "write them as `settings` of its steps")
+        return run_declared(config, start=start, only=[w for w in (only or "").split(",") if w], overwrite=overwrite)
     return chain(config, overrides, start=start, only=only, overwrite=overwrite)
 
 

@@ -108,7 +108,7 @@ def _convert_args(p: argparse.ArgumentParser) -> None:
 def _run_args(p: argparse.ArgumentParser) -> None:
     _config(p)
     p.add_argument("--from", dest="start", metavar="STEP", help="make this step and all later ones anew")
-    p.add_argument("--only", metavar="STEP", help="make this step alone")
+    p.add_argument("--only", metavar="STEP", help="make this step alone (of a pipeline also several: a,b)")
     overwrite_argument(p)
 
 
@@ -172,6 +172,8 @@ def _show_vectorize(r: dict[str, Any]) -> str:
 
 
 def _show_run(r: dict[str, Any]) -> str:
+    if "pipeline" in r:
+        return table([[s["name"], s["verb"], "made" if s["executed"] else "done before"] for s in r["steps"]], ("step", "verb", "state"))
     lines = [_show_scores(r["scores"])] if r.get("scores") else []
     lines += [f"map: {m['map']}" for m in r["maps"]] + [f"vectors: {v}" for v in r["vectors"]]
     lines += [f"picture: {r['picture']}"] if r.get("picture") else []

@@ -34,7 +34,7 @@ DRIVERS = (
     "GTiff", "COG", "JP2OpenJPEG", "PNG", "JPEG", "HFA", "ENVI", "EHdr", "AAIGrid", "BMP", "GIF", "WEBP", "ERS",
     "RST", "SAGA", "SRTMHGT", "USGSDEM", "NITF", "PCIDSK", "ILWIS", "GSAG", "GSBG", "GS7BG", "KRO", "PNM", "RMF",
 )  # fmt: skip
-SUFFIXES = {".tif", ".tiff", ".jp2", ".png", ".jpg", ".jpeg", ".img", ".bmp", ".gif", ".webp", ".asc", ".dem", ".hgt",
+SUFFIXES = {".tif", ".tiff", ".jp2", ".png", ".jpg", ".jpeg", ".img", ".bmp", ".gif", ".webp", ".asc", ".dem", ".hgt", ".gtif", ".gtiff",
             ".vrt"}  # fmt: skip
 MAX_PIXELS, MAX_BANDS, MAX_BLOCK_BYTES = 10**12, 512, 128_000_000
 
