@@ -40,16 +40,20 @@ def rows(path: Path) -> dict[int, tuple[str, str]]:
 def test_every_faulty_feature_is_in_the_layer(config: Path, tmp_path: Path) -> None:
     result = swath.check(config, faults=tmp_path / "faults.gpkg")
     assert not result["ok"]
-    assert result["faulty_features"] == 4
+    assert result["faulty_features"] == 5
+    told = {f["code"]: f["message"] for f in result["findings"]}
+    assert "1 (feature ids 5); skipped" in told["geometry-empty"]  # ROOF-020: told as null, not as lying outside
+    assert "lie outside" not in " ".join(told.values())
     found = rows(tmp_path / "faults.gpkg")
     assert found[2][0] == "invalid geometry"
     assert "Self-intersection" in found[2][1]
     assert found[3] == ("there twice", "equal to feature 1")
     assert found[4][0] == "point or line"
+    assert found[5] == ("empty geometry", "")
     assert found[6] == ("unknown class", "7")
     meta, _, geometry, _ = read(tmp_path / "faults.gpkg", layer="faults")
     assert meta["crs"] == UTM
-    assert shapely.from_wkb(geometry[0]).bounds[0] == pytest.approx(583_000)
+    assert min(shapely.from_wkb(g).bounds[0] for g in geometry if g is not None) == pytest.approx(583_000)
 
 
 def test_files_by_themselves_and_files_in_the_way(config: Path, tmp_path: Path) -> None:

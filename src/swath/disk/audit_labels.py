@@ -47,6 +47,7 @@ class LayerAudit:
     _torn: int = 0
     _reason: str = ""
     _texts: bool = False
+    _crs: str | None = None
     faults: list[Fault] = field(default_factory=list)
 
     def add(self, features: Features) -> None:
@@ -56,6 +57,7 @@ class LayerAudit:
             return
         geometry, fids = features.geometry[fresh], features.fids[fresh]
         self.seen.update(fids.tolist())
+        self._crs = features.crs
         null = shapely.is_missing(geometry) | shapely.is_empty(geometry)
         flat = ~null & (shapely.get_dimensions(geometry) < 2)
         bad = ~null & ~flat & ~shapely.is_valid(geometry)
@@ -69,6 +71,13 @@ class LayerAudit:
         if values is not None and self.legend is not None:
             self._match(values, fids, self.legend)
         self._keep({"empty geometry": null, "point or line": flat, "invalid geometry": bad}, geometry, fids, features.crs)
+
+    def add_empty(self, fids: NDArray[np.int64]) -> None:
+        """Takes features without a geometry, which no image meets."""
+        fresh = [f for f in fids.tolist() if f not in self.seen]
+        self.seen.update(fresh)
+        self._fids.setdefault("empty", []).extend(fresh)
+        self.faults += [Fault(self.path, f, "empty geometry", "", None, self._crs) for f in fresh[: MOST_FAULTS - len(self.faults)]]
 
     def _keep(self, hits: dict[str, NDArray[np.bool_]], geometry: NDArray[Any], fids: NDArray[np.int64], crs: str | None) -> None:
         """Keeps the features with faults: those of `hits`, those that are there twice, and those without a class."""

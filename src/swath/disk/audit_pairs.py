@@ -61,12 +61,14 @@ class LabelAudit:
 
     def findings(self) -> list[Finding]:
         """All findings on the labels taken so far."""
+        self._take_empty()
         found = [*self._found, *(f for info, layer in self._layers.values() for f in self._layer(info, layer))]
         return merged(dict.fromkeys(found), self.scenes, "scenes")
 
     @property
     def faults(self) -> list[Fault]:
         """The features of all layers that something is wrong with."""
+        self._take_empty()
         return [f for _, layer in self._layers.values() for f in layer.faults]
 
     def count(self, scene: Scene, image: RasterInfo, regions: Sequence[Region]) -> tuple[Counts, bool]:
@@ -119,6 +121,12 @@ class LabelAudit:
             finally:
                 source.close()
         return not self._problems(label_raster_findings(info, image, self.legend, self._values[labels]))
+
+    def _take_empty(self) -> None:
+        """Tells every layer of its features without a geometry, which no image meets."""
+        for info, layer in self._layers.values():
+            if layer.seen and len(layer.seen) < info.features:
+                layer.add_empty(vector.without_geometry(info.path, info.layer))
 
     def _layer(self, info: vector.VectorInfo, layer: LayerAudit) -> Iterator[Finding]:
         if info.features == 0:

@@ -8,17 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
-from pyogrio import read_bounds
 
 from swath.core.errors import ConfigError, DataError
 from swath.core.events import Events
 from swath.core.grid import Grid
 from swath.core.legend import Legend
 from swath.core.windows import Window
-from swath.disk import geoparquet, raster, vector
-from swath.disk.download import local_copy
+from swath.disk import raster, vector
 from swath.disk.inputs import Inputs
 from swath.disk.labels import Labels, VectorLabels, open_labels
 from swath.disk.remote import location
@@ -111,10 +108,4 @@ def count_nulls(files: Sequence[Path], layers: Sequence[str | None], events: Eve
     """Counts the null and empty geometries of whole vector files, once each: a search by place passes them over."""
     for path, layer in dict.fromkeys(zip(files, layers, strict=True)):
         if path.suffix.lower() in vector.SUFFIXES:
-            info = vector.vector_info(path, layer)
-            if geoparquet.is_geoparquet(path):
-                shapes = vector.read_features(path).geometry
-                events.count(NULLS, int((shapely.is_missing(shapes) | shapely.is_empty(shapes)).sum()))
-            elif info.geometry is not None:
-                _, bounds = read_bounds(local_copy(path), layer=info.layer)
-                events.count(NULLS, int(np.isnan(bounds).any(0).sum()))
+            events.count(NULLS, len(vector.without_geometry(path, layer)))

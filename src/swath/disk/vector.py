@@ -113,6 +113,20 @@ def read_features(
     return Features(geometry, np.asarray(fids, np.int64), data[0] if field else None, meta["crs"])
 
 
+def without_geometry(path: Path, layer: str | None = None) -> NDArray[np.int64]:
+    """The ids of features whose geometry is null or empty: they lie nowhere, so no window meets them."""
+    info = vector_info(path, layer)
+    if geoparquet.is_geoparquet(path):
+        found = read_features(path)
+        return found.fids[shapely.is_missing(found.geometry) | shapely.is_empty(found.geometry)]
+    if info.geometry is None:
+        return np.empty(0, np.int64)
+    from pyogrio import read_bounds
+
+    fids, bounds = read_bounds(local_copy(path), layer=info.layer)
+    return np.asarray(fids, np.int64)[np.isnan(bounds).any(0)]
+
+
 def features_on_grid(
     path: str | Path, grid: Grid, *, layer: str | None = None, field: str | None = None, crs: str | None = None
 ) -> Features:
