@@ -35,7 +35,7 @@ from swath.disk.project import load_project
 from swath.steps.sample import sample
 
 warnings.filterwarnings("ignore", category=rasterio.errors.NotGeoreferencedWarning)
-SIZE, ROUNDS = 512, 3
+SIZE, ROUNDS = 512, 7
 CONFIG = """scenes: scenes.csv
 classes: {field: class, 1: roof}
 sample: {tile: 512, edge: pad}

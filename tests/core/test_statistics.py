@@ -84,7 +84,7 @@ def test_no_pixel_at_all_is_told_without_nan() -> None:
 
 def test_quantiles_of_many_thinned_pieces_stay_within_tolerance(monkeypatch: pytest.MonkeyPatch) -> None:
     """With 2,000 of 96,000 values kept the standard error of a median's rank is 1.1 %; four of them are allowed."""
-    monkeypatch.setattr(statistics, "_KEEP", 2000)
+    monkeypatch.setattr(statistics, "KEEP", 2000)
     rng = np.random.default_rng(3)
     parts = [rng.normal(n % 7, 1 + n % 3, (1, h, 40)) for n, h in enumerate(rng.integers(1, 80, size=60))]
     values = np.concatenate([p.reshape(1, -1) for p in parts], axis=1)
@@ -97,7 +97,7 @@ def test_quantiles_of_many_thinned_pieces_stay_within_tolerance(monkeypatch: pyt
 
 
 def test_a_large_piece_and_a_small_one_weigh_by_their_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(statistics, "_KEEP", 1000)
+    monkeypatch.setattr(statistics, "KEEP", 1000)
     many, few = np.zeros((1, 100, 90)), np.ones((1, 100, 10))
     for total in (BandStatistics.of(many) + BandStatistics.of(few), BandStatistics.of(few) + BandStatistics.of(many)):
         assert total.sample.mean() == pytest.approx(0.1, abs=0.005)

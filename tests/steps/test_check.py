@@ -191,7 +191,7 @@ def test_a_scene_without_labels_is_only_predicted(site: Site) -> None:
 
 
 def test_few_training_pixels(site: Site) -> None:
-    told(site.check("train.crop=128"), "warning", "samples-few", "fewer than four crops of 128 x 128")
+    told(site.check("train.crop=128", "sample.tile=128"), "warning", "samples-few", "fewer than four crops of 128 x 128")
 
 
 def test_polygons_on_little_ground(site: Site) -> None:

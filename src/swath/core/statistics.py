@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_KEEP = 200_000  # values kept per band: a quantile's standard error is below 0.12 % of rank
+KEEP = 200_000  # values kept per band: a quantile's standard error is below 0.12 % of rank
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,11 @@ class BandStatistics:
     sample: NDArray[np.float64]
 
     @classmethod
-    def of(cls, raw: NDArray[Any], valid: NDArray[np.bool_] | None = None) -> BandStatistics:
-        """The statistics of raw bands (C, H, W), of pixels where `valid` (H, W)."""
+    def of(cls, raw: NDArray[Any], valid: NDArray[np.bool_] | None = None, keep: int | None = None) -> BandStatistics:
+        """The statistics of raw bands (C, H, W), of pixels where `valid` (H, W); `keep` pixels serve for quantiles.
+
+        Where many windows are joined, fewer of each will do, and joining them costs less.
+        """
         flat = raw.reshape(len(raw), -1)
         if valid is not None and not valid.all():
             flat = flat[:, valid.ravel()]
@@ -34,7 +37,7 @@ class BandStatistics:
         if n == 0:
             return cls.empty(len(raw), str(raw.dtype))
         lowest, highest = flat.min(1).astype(np.float64), flat.max(1).astype(np.float64)
-        sample = _thin(flat, _KEEP).astype(np.float64)
+        sample = _thin(flat, keep or KEEP).astype(np.float64)
         values = flat.astype(np.float64)
         mean = values.mean(1)
         values -= mean[:, None]
@@ -100,10 +103,10 @@ class BandStatistics:
         """Both samples, thinned so that each pixel seen counts alike."""
         share = self.count / (self.count + other.count)
         mine, theirs = self.sample.shape[1], other.sample.shape[1]
-        if mine == self.count and theirs == other.count and mine + theirs <= _KEEP:
+        if mine == self.count and theirs == other.count and mine + theirs <= KEEP:
             return np.concatenate([self.sample, other.sample], axis=1)
         total = min(
-            _KEEP, round(mine / share) if share > 0 else theirs, round(theirs / (1 - share)) if share < 1 else mine
+            KEEP, round(mine / share) if share > 0 else theirs, round(theirs / (1 - share)) if share < 1 else mine
         )
         keep = round(total * share)
         return np.concatenate([_thin(self.sample, keep), _thin(other.sample, total - keep)], axis=1)

@@ -21,7 +21,7 @@ from swath.core.events import Events
 from swath.core.filters import Filter
 from swath.core.legend import Legend
 from swath.core.splits import Region, Split
-from swath.core.statistics import BandStatistics
+from swath.core.statistics import KEEP, BandStatistics
 from swath.core.windows import Window, grid_windows
 from swath.disk.points import Points, read_points
 from swath.disk.readahead import read_ahead
@@ -322,14 +322,16 @@ def _scene_statistics(project: Project, scene: int, skip: int) -> BandStatistics
     reader, region = project.reader(scene), project.region(scene, "trn")
     shape = reader.grid.shape
     found = BandStatistics.empty(len(reader.indexes), reader.info.dtype)
+    windows = grid_windows(*shape, 512, 512, "keep")[::skip]
+    keep = max(2048, 2 * KEEP // len(windows))
 
     def of(window: Window) -> BandStatistics:
         raw, valid = reader.read(window)
         assert region is not None
         valid &= Region("trn", region.inside, region.outside).mask(window)
-        return BandStatistics.of(raw, valid)
+        return BandStatistics.of(raw, valid, keep)
 
-    with closing(read_ahead(of, grid_windows(*shape, 512, 512, "keep")[::skip])) as parts:
+    with closing(read_ahead(of, windows)) as parts:
         for part in parts:
             found = found + part
     return found
