@@ -64,6 +64,17 @@ def test_the_card_of_a_model_says_stride_radius_and_channels() -> None:
     json.dumps(card, allow_nan=False)
 
 
+def test_roof_049_the_card_of_a_binary_head_names_its_threshold() -> None:
+    binary = ModelSpec(depth=1, width=4, head="binary")
+    net = new_net(binary, 3, TWO, np.ones(2), 0)
+    card = model_card(binary, net, 3)
+    assert (card["out_channels"], card["head"], card["threshold"]) == (1, "binary", 0.5)
+    assert "threshold" not in model_card(SMALL, new_net(SMALL, 3, THREE, np.ones(3), 0), 3)
+    logits = torch.tensor([-0.01, 0.01]).reshape(1, 1, 1, 2)
+    assert class_indices(logits).ravel().tolist() == [0, 1]
+    assert probabilities(logits)[0, 1].ravel()[1] > card["threshold"]
+
+
 def test_probabilities_of_both_heads_sum_to_one() -> None:
     logits = torch.tensor([[[[2.0]], [[0.0]]]])
     assert torch.allclose(probabilities(logits), torch.softmax(logits, 1))

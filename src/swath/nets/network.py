@@ -86,13 +86,17 @@ def numpy_tensors(net: nn.Module) -> dict[str, NDArray[Any]]:
 
 
 def model_card(spec: ModelSpec, net: nn.Module, bands: int) -> dict[str, Any]:
-    """What a bundle's card says of the network: name, options, channels, stride and measured radius."""
+    """What a bundle's card says of the network: name, options, channels, stride and measured radius.
+
+    `threshold` of a binary head is the probability from which on a pixel is of class 1 (`class_indices`).
+    """
     stride = int(net.stride)  # type: ignore[arg-type]
     radius = measure_radius(net, bands, stride)
     return {
         "name": spec.name,
         "options": {k: v for k, v in spec.given().items() if k != "pretrained"},
         "head": spec.head,
+        **({"threshold": 0.5} if spec.head == "binary" else {}),
         "in_channels": bands,
         "out_channels": last_channels(net, bands, stride),
         "stride": stride,
