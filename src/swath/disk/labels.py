@@ -175,7 +175,7 @@ class RasterLabels:
         grid = self.grid
         return WarpedVRT(source, crs=grid.crs, transform=grid.transform, height=grid.height, width=grid.width,
                          resampling=Resampling.nearest, src_nodata=None, nodata=None,
-                         add_alpha=self.info.alpha is None)  # fmt: skip
+                         add_alpha=self.info.alpha is None, tolerance=1e-6)  # fmt: skip
 
 
 class InsideArea:
