@@ -22,8 +22,9 @@ ROOT = Path(__file__).parents[1]
 UTM = "EPSG:32618"
 CORNER = Affine(0.5, 0.0, 583_000.0, 0.0, -0.5, 4_507_000.0)  # half-metre pixels, north up
 
-settings.register_profile("swath", deadline=None, database=None, max_examples=100)
-settings.load_profile("swath")
+settings.register_profile("swath", deadline=None, database=None, max_examples=100, derandomize=True)
+settings.register_profile("fuzz", deadline=None, database=None, max_examples=400)  # other examples in every run
+settings.load_profile(os.environ.get("SWATH_PROPERTIES", "swath"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
