@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -93,7 +94,8 @@ def test_nist_032_a_slow_reader_is_warned_about(
 def test_nist_031_an_interrupted_training_ends_at_once(own_town: Path) -> None:
     words = [sys.executable, "-m", "swath", "train", str(own_town), "train.data=rasters", "train.steps=1000000", "runtime.memory=1000",
              "train.evaluations=1"]  # fmt: skip
-    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    heard = partial(signal.signal, signal.SIGINT, signal.default_int_handler)  # a runner in the background may ignore it
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, preexec_fn=heard)  # noqa: PLW1509  no thread runs yet
     deadline = time.monotonic() + 60
     while not (own_town.parent / "runs" / "roofs" / "settings.json").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
