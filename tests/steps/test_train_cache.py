@@ -101,5 +101,8 @@ def test_nist_031_an_interrupted_training_ends_at_once(own_town: Path) -> None:
         time.sleep(0.05)
     time.sleep(1.0)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=90)
+    try:
+        _, said = process.communicate(timeout=90)
+    finally:
+        process.kill()
     assert process.returncode == 130, said
