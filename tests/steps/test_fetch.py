@@ -204,7 +204,7 @@ def test_good_files_are_copied_before_the_bad_are_told(
     web: Web, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     web.status["/sub/c.tif"] = 403
-    (web.folder / "all.txt").write_text("a.tif\nnone.tif?sig=abc\nsub/c.tif\nb.tif\n")
+    (web.folder / "all.txt").write_text("a.tif\nnone.tif?sig=hush-hush\nsub/c.tif\nb.tif\n")
     assert main(["fetch", f"{web.url}/all.txt", "--out", str(tmp_path / "out"), "--json"]) == 3
     result = json.loads(capsys.readouterr().out)
     assert (result["ok"], result["fetched"]) == (False, 2)
@@ -212,7 +212,7 @@ def test_good_files_are_copied_before_the_bad_are_told(
     assert main(["fetch", f"{web.url}/all.txt", "--out", str(tmp_path / "out")]) == 3
     shown = capsys.readouterr()
     assert "0 fetched (0 bytes), 2 skipped, 2 failed" in shown.out
-    assert "abc" not in shown.out + shown.err
+    assert "hush" not in shown.out + shown.err
     assert main(["fetch", f"{web.url}/all.txt", "--list"]) == 3
     assert "2 files, 3,000,004 bytes" in capsys.readouterr().out
 
