@@ -20,7 +20,7 @@ import torch
 
 from swath.core.bands import Bands
 from swath.core.legend import ClassEntry, Legend
-from swath.disk.raster import RasterReader
+from swath.disk.rasters.raster import RasterReader
 from swath.engines.choose import choose
 from swath.engines.predictor import TorchPredictor
 from swath.engines.tiles import TilePlan, run_tiles

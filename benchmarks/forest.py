@@ -15,7 +15,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 from swath.core.metrics import Confusion
 from swath.core.windows import Window
-from swath.disk.project import Project, load_project
+from swath.disk.projects.project import Project, load_project
 
 
 def pixels(project: Project, split: str) -> tuple[np.ndarray, np.ndarray]:

@@ -24,10 +24,10 @@ from peers import torchgeo
 from scenes import building_polygons, sensor_raster
 
 import swath
-from swath.disk.project import load_project
-from swath.disk.rastersamples import RasterSamples
-from swath.disk.sample import Samples
-from swath.disk.store import StoreSamples
+from swath.disk.projects.project import load_project
+from swath.disk.samples.rastersamples import RasterSamples
+from swath.disk.stores.sample import Samples
+from swath.disk.stores.store import StoreSamples
 from swath.nets.batches import Batches
 
 SIZE, BATCH, ROUNDS = 256, 16, 5

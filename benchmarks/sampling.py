@@ -31,7 +31,7 @@ from rasterio.features import rasterize
 from rasterio.windows import Window
 from scenes import building_polygons, sensor_raster
 
-from swath.disk.project import load_project
+from swath.disk.projects.project import load_project
 from swath.steps.sample import sample
 
 warnings.filterwarnings("ignore", category=rasterio.errors.NotGeoreferencedWarning)

@@ -17,7 +17,7 @@ import swath
 from swath.cli import VERBS
 from swath.commands import python_name
 from swath.config import Config
-from swath.disk.audit import FINDINGS
+from swath.disk.audits.audit import FINDINGS
 from swath.importers.gdl_keys import GDL
 from swath.importers.gdl_names import LOSSES, MODELS, OPTIMISERS, names_table
 from swath.importers.nist_keys import NIST

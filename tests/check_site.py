@@ -12,7 +12,7 @@ import numpy as np
 import shapely
 from affine import Affine
 
-from swath.disk.audit import FINDINGS
+from swath.disk.audits.audit import FINDINGS
 from swath.steps.check import check_project
 
 Make = Callable[..., Path]

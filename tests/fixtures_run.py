@@ -13,7 +13,7 @@ import pytest
 from tiny_town import write_town
 
 import swath
-from swath.disk.project import Project, load_project
+from swath.disk.projects.project import Project, load_project
 from swath.messages import set_verbosity
 from swath.progress import set_quiet
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from servers import KEY, SECRET, Bucket, Handler, Web
 
-from swath.disk import replies
+from swath.disk.remote import replies
 
 
 class _Quiet(ThreadingHTTPServer):

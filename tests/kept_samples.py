@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from swath.core.legend import ClassEntry, Legend
 from swath.core.windows import Window
-from swath.disk.sample import Place, Sample, Samples, class_counts, cut
-from swath.disk.schema import Schema
+from swath.disk.stores.sample import Place, Sample, Samples, class_counts, cut
+from swath.disk.stores.schema import Schema
 from swath.nets.batches import Batches
 
 LEGEND = Legend((ClassEntry(0, "ground", "#000000"), ClassEntry(1, "roof", "#ff0000")))

@@ -56,7 +56,8 @@ def test_labels_and_maps_need_no_torch() -> None:
     script = """
 import sys, swath
 swath.Bundle, swath.Scene, swath.Legend, swath.Grid, swath.Confusion
-import swath.disk.maps, swath.disk.store, swath.disk.labels, swath.disk.project, swath.steps.sample, swath.steps.vectorize
+import swath.disk.rasters.maps, swath.disk.stores.store, swath.disk.scenes.labels, swath.disk.projects.project
+import swath.steps.sample, swath.steps.vectorize
 import swath.steps.check, swath.steps.info, swath.steps.verify
 sys.exit("imported torch" if "torch" in sys.modules else 0)
 """

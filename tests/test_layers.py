@@ -18,6 +18,9 @@ LEVELS = {
     "core": 0, "yamltext": 1, "specs": 1, "config": 1, "messages": 1, "progress": 1, "disk": 2, "nets": 3, "engines": 4,
     "steps": 5, "importers": 6, "pipeline": 7, "api": 8, "declared": 8, "commands": 8, "cli_tools": 8, "cli": 8, "__init__": 8, "__main__": 8,
 }  # fmt: skip
+FOLDERS = (  # of disk/, from below; what lies in disk/ itself may use all of them, and publish.py and readahead.py stand below
+    "remote", "rasters", "vectors", "stores", "formats", "town", "sources", "scenes", "projects", "samples", "audits",
+)  # fmt: skip
 BANNED_IN = {
     "core": {"torch", "rasterio", "pyogrio", "pydantic", "onnxruntime", "sklearn", "rich"},
     "yamltext": {"torch", "rasterio", "pyogrio"},
@@ -41,7 +44,7 @@ def violations(sources: dict[str, str]) -> list[str]:
     for path, text in sorted(sources.items()):
         tree = ast.parse(text)
         lines = text.splitlines()
-        problems = [*_imports(path, tree, verbs), *_unsafe(tree), *_handlers(path, tree)]
+        problems = [*_imports(path, tree, verbs), *_folders(path, tree), *_unsafe(tree), *_handlers(path, tree)]
         if path != "disk/publish.py":
             problems += [(n, w) for n, w in _writes(tree) if "# publish: " not in lines[n - 1]]
         found += [f"{path}:{line}: {what}" for line, what in sorted(problems)]
@@ -75,6 +78,20 @@ def _imports(path: str, tree: ast.Module, verbs: set[str]) -> Found:
         parts = rest.split(".")
         if here == parts[0] == "steps" and len(parts) > 1 and parts[1] in verbs - {Path(path).stem}:
             yield line, f"imports the step {name}"
+
+
+def _folders(path: str, tree: ast.Module) -> Found:
+    """Within `disk/` a folder uses only the folders below it."""
+    level, folder, *_ = (*Path(path).parts, "")
+    if level != "disk" or folder.endswith(".py"):
+        return
+    if folder not in FOLDERS:
+        yield 1, f"'disk/{folder}' has no place: give it one in FOLDERS"
+        return
+    for line, name in _imported(tree):
+        other = name.removeprefix("swath.disk.").split(".")[0]
+        if name.startswith("swath.disk.") and other in FOLDERS and FOLDERS.index(other) > FOLDERS.index(folder):
+            yield line, f"imports {name} from a higher folder"
 
 
 def _imported(tree: ast.Module) -> Iterator[tuple[int, str]]:
@@ -193,7 +210,7 @@ BAD = {
         ("def f():\n    from rasterio.windows import Window", "imports rasterio"),
         ("import pyogrio.raw", "imports pyogrio"),
         ("from pydantic import BaseModel", "imports pydantic"),
-        ("from swath.disk.raster import raster_info", "from a higher level"),
+        ("from swath.disk.rasters.raster import raster_info", "from a higher level"),
         ("def f():\n    import swath.config", "from a higher level"),
         ("from swath import disk", "from a higher level"),
         ("from importlib import import_module\nimport_module('swath.nets')", "from a higher level"),
@@ -228,6 +245,8 @@ BAD = {
         ("np.save(file=path, arr=a)", "writes path past publish"),
         ("np.memmap(path, 'u1', 'w+')", "writes path past publish"),
     ],
+    "disk/rasters/a.py": [("def f():\n    from swath.disk.scenes.labels import Labels", "from a higher folder")],
+    "disk/stray/a.py": [("", "has no place")],
     "nets/a.py": [
         ("torch.load(path)", "calls torch.load("),
         ("torch.save(state, path)", "writes path past publish"),
@@ -262,6 +281,7 @@ GOOD = {
     "    with rasterio.open(part, 'w') as out: ...\n    open(f'{part}.x', 'w')\n    np.save(self.part / 'a', a)",
     "disk/c.py": "file = path.open('r+b')  # publish: an append-only journal\nwith path.open('a') as log: ...",
     "disk/d.py": "buffer = io.BytesIO()\nnp.save(buffer, a)\nnp.memmap(path, 'u1', 'r')",
+    "disk/scenes/a.py": "from swath.disk.scenes import b\nfrom swath.disk.rasters.crs import project",
     "disk/publish.py": "try:\n    write(path)\nexcept BaseException:\n    undo()\n    raise\nopen(path, 'w')",
     "nets/a.py": "import torch\ntry:\n    f()\nexcept (RuntimeError, ValueError):\n    pass\n",
     "steps/predict.py": "from swath.steps.shared import helper\nfrom swath.engines.tiles import run\nimport swath",

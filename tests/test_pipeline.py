@@ -15,7 +15,7 @@ from tiny_town import corner, pixels, squares, truth, write_image, write_town
 import swath
 from swath.core.errors import ConfigError, DataError, ResourceError
 from swath.core.windows import Window
-from swath.disk.project import load_project
+from swath.disk.projects.project import load_project
 from swath.pipeline import STEPS, scenes_to_map, split_regions
 from swath.steps import train as train_step
 

@@ -47,7 +47,7 @@ _PUBLIC = {
     "Bands": "swath.core.bands",
     "Legend": "swath.core.legend",
     "Confusion": "swath.core.metrics",
-    "Scene": "swath.disk.scenes",
+    "Scene": "swath.disk.scenes.manifest",
     "Bundle": "swath.disk.bundle",
     "open_dataset": "swath.nets.dataset",
     "SampleDataset": "swath.nets.dataset",

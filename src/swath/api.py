@@ -10,7 +10,7 @@ from swath.config import load_config, override, validated
 from swath.core.errors import ConfigError, did_you_mean
 from swath.core.legend import Legend
 from swath.core.splits import SPLIT_OF
-from swath.disk.remote import location, remote_access
+from swath.disk.remote.access import location, remote_access
 from swath.specs import LabelsSpec, PredictSpec, RuntimeSpec, VectorizeSpec
 from swath.yamltext import Marked
 
@@ -31,7 +31,7 @@ def check(*things: PathLike, overrides: Sequence[str] = (), faults: PathLike | N
 
 def sample(config: PathLike, *overrides: str, overwrite: bool = False) -> dict[str, Any]:
     """The sample store of a config."""
-    from swath.disk.project import load_project
+    from swath.disk.projects.project import load_project
     from swath.steps.sample import sample as step
 
     return step(load_project(config, overrides), overwrite=overwrite)
@@ -39,7 +39,7 @@ def sample(config: PathLike, *overrides: str, overwrite: bool = False) -> dict[s
 
 def analyze(config: PathLike, *overrides: str, search: bool = False) -> dict[str, Any]:
     """The preview of what `sample` would give, with better thresholds, leaks between splits and bands that tell the label."""
-    from swath.disk.project import load_project
+    from swath.disk.projects.project import load_project
     from swath.steps.analyze import analyze as step
 
     return step(load_project(config, overrides), search=search)
@@ -47,7 +47,7 @@ def analyze(config: PathLike, *overrides: str, search: bool = False) -> dict[str
 
 def train(config: PathLike, *overrides: str, resume: bool = False, overwrite: bool = False) -> dict[str, Any]:
     """The trained bundle of a config."""
-    from swath.disk.project import load_training
+    from swath.disk.projects.project import load_training
     from swath.steps.train import train as step
 
     return step(load_training(config, overrides), resume=resume, overwrite=overwrite)
@@ -56,8 +56,8 @@ def train(config: PathLike, *overrides: str, resume: bool = False, overwrite: bo
 def evaluate(model: PathLike, scenes: PathLike, *overrides: str, split: str | None = "tst",
              source: Mapping[str, str] | None = None) -> dict[str, Any]:  # fmt: skip
     """The scores of a bundle, run or map on the labelled scenes of a manifest or config."""
-    from swath.disk.project import load_project
-    from swath.disk.scenes import read_manifest
+    from swath.disk.projects.project import load_project
+    from swath.disk.scenes.manifest import read_manifest
     from swath.steps.evaluate import evaluate as step
     from swath.steps.evaluate import evaluate_map
 
@@ -269,8 +269,8 @@ def points(*things: PathLike, out: PathLike | None = None, labels: PathLike | No
     """Sample points of a config, or of images with labels, or of label images, as a GeoPackage."""
     from swath.core.events import Events
     from swath.core.selection import GRID_STRATEGIES, STRATEGIES, Draw
-    from swath.disk.candidates import file_sources, project_sources
-    from swath.disk.project import load_project
+    from swath.disk.projects.project import load_project
+    from swath.disk.samples.candidates import file_sources, project_sources
     from swath.steps.points import points as draw_points
 
     is_config = len(things) == 1 and Path(things[0]).suffix in (".yaml", ".yml")

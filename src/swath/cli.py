@@ -131,7 +131,7 @@ def _show_info(result: dict[str, Any]) -> str:
 
 
 def _show_sample(r: dict[str, Any]) -> str:
-    from swath.disk.leakage import leak_lines
+    from swath.disk.samples.leakage import leak_lines
 
     rows = [(s, r["samples"][s], *(c["share"] for c in classes.values())) for s, classes in r["classes"].items()]
     head = ["split", "samples", *next(iter(r["classes"].values()))]

@@ -21,9 +21,9 @@ from typing import Any
 from swath import api
 from swath.commands import python_name
 from swath.core.errors import ConfigError, DataError, SwathError, did_you_mean
-from swath.disk.project import load_project
+from swath.disk.projects.project import load_project
 from swath.disk.publish import make_directory, publish_json
-from swath.disk.stamp import file_stamp
+from swath.disk.sources.stamp import file_stamp
 from swath.messages import say
 from swath.yamltext import Marked, load_yaml
 

@@ -14,15 +14,15 @@ import numpy as np
 from swath.core.errors import ConfigError, DataError, did_you_mean
 from swath.core.splits import Region
 from swath.disk.bundle import read_bundle
-from swath.disk.images import open_image
-from swath.disk.maps import read_map_info
 from swath.disk.pictures import coloured, overlay, publish_png, rgb, side_by_side
-from swath.disk.project import Project, load_project, load_training
+from swath.disk.projects.project import Project, load_project, load_training
 from swath.disk.publish import publish_json
-from swath.disk.raster import RasterReader
-from swath.disk.remote import remote_access
-from swath.disk.scenes import Scene
-from swath.disk.stack import Image
+from swath.disk.rasters.maps import read_map_info
+from swath.disk.rasters.raster import RasterReader
+from swath.disk.remote.access import remote_access
+from swath.disk.scenes.manifest import Scene
+from swath.disk.sources.images import open_image
+from swath.disk.sources.stack import Image
 from swath.messages import say
 
 STEPS = ("check", "sample", "train", "evaluate", "predict", "vectorize", "picture")

@@ -16,9 +16,9 @@ from swath.core.errors import DataError
 from swath.core.events import Events
 from swath.core.grid import Grid
 from swath.core.windows import Window
-from swath.disk.crs import metres_per_pixel
-from swath.disk.raster import RasterReader
-from swath.disk.vector import features_on_grid, read_features, repaired, vector_info
+from swath.disk.rasters.crs import metres_per_pixel
+from swath.disk.rasters.raster import RasterReader
+from swath.disk.vectors.vector import features_on_grid, read_features, repaired, vector_info
 
 pytestmark = pytest.mark.real
 ODD = Path(os.environ.get("SWATH_TEST_DATA", Path(__file__).parents[3] / "shared" / "data")) / "odd"

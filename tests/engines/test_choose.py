@@ -11,7 +11,7 @@ import pytest
 from tiny_town import corner, pixels, squares, truth, write_image
 
 from swath.core.errors import ConfigError
-from swath.disk.raster import RasterReader
+from swath.disk.rasters.raster import RasterReader
 from swath.engines.choose import Choice, choose, core_side
 from swath.engines.predictor import TorchPredictor, load_predictor
 from swath.specs import PredictSpec

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from swath.core.windows import Window
-from swath.disk.raster import RasterReader
+from swath.disk.rasters.raster import RasterReader
 from swath.engines.extend import extended_shape, mirrored, read_extended
 
 MakeRaster = Callable[..., Path]

@@ -13,7 +13,7 @@ from tiny_town import corner, pixels, squares, truth, write_image
 
 from swath.core.errors import ConfigError, DataError
 from swath.core.windows import Window
-from swath.disk.raster import RasterReader
+from swath.disk.rasters.raster import RasterReader
 from swath.engines.predictor import TorchPredictor, load_predictor
 
 pytest_plugins = ["fixtures_run"]

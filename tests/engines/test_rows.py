@@ -16,7 +16,7 @@ from swath.core.bands import Bands
 from swath.core.errors import ConfigError
 from swath.core.legend import ClassEntry, Legend
 from swath.core.stitch import Rows
-from swath.disk.raster import RasterReader
+from swath.disk.rasters.raster import RasterReader
 from swath.engines.choose import band_rows, choose
 from swath.engines.predictor import TorchPredictor
 from swath.engines.rowgraph import trace_rows

@@ -17,7 +17,7 @@ from swath.core.blend import BLENDS
 from swath.core.legend import ClassEntry, Legend
 from swath.core.stitch import Rows
 from swath.core.windows import Window
-from swath.disk.raster import RasterReader
+from swath.disk.rasters.raster import RasterReader
 from swath.engines.extend import extended_shape, read_extended
 from swath.engines.predictor import TorchPredictor, load_predictor
 from swath.engines.tiles import TilePlan, run_tiles

@@ -336,7 +336,7 @@ def test_the_list_of_the_seed_without_its_files(tmp_path: Path) -> None:
 
 
 def swath_scenes(result: dict[str, Any]) -> Any:
-    from swath.disk.scenes import read_manifest
+    from swath.disk.scenes.manifest import read_manifest
 
     return read_manifest(result["manifest"])
 

@@ -11,7 +11,7 @@ from tiny_town import write_town
 
 import swath
 from swath.config import load_config
-from swath.disk.project import load_project
+from swath.disk.projects.project import load_project
 
 pytest_plugins = ["fixtures_servers"]
 ROWS = ".\\town\\north.tif,,./town/north.gpkg,properties/class,trn\ntown/west.tif,,town/west.gpkg,properties/class,tst\n"

@@ -15,7 +15,7 @@ from swath.cli import main
 from swath.config import Config, load_config
 from swath.core.errors import ConfigError
 from swath.disk.formats import FORMATS
-from swath.disk.scenes import read_manifest
+from swath.disk.scenes.manifest import read_manifest
 
 TEMPLATES = Path(__file__).parent / "templates"
 

@@ -16,7 +16,7 @@ import swath
 from swath.cli import parser
 from swath.config import load_config
 from swath.disk.formats import FORMATS
-from swath.disk.scenes import read_manifest
+from swath.disk.scenes.manifest import read_manifest
 from swath.importers.otb_keys import FUNCTIONS
 from swath.importers.scripts import Argument, python_arguments, shell_arguments
 

@@ -13,7 +13,7 @@ import swath
 from swath.cli import main
 from swath.config import load_config
 from swath.core.errors import ConfigError, DataError
-from swath.disk.scenes import read_manifest
+from swath.disk.scenes.manifest import read_manifest
 from swath.importers.pairs import Pairing, class_table, mask_values, paired
 
 IMAGE, MASK = np.ones((3, 8, 9), np.uint16), np.eye(8, 9, dtype=np.uint8)

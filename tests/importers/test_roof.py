@@ -13,7 +13,7 @@ from tiny_town import corner, pixels, squares, truth, write_image
 
 import swath
 from swath.config import load_config
-from swath.disk.scenes import read_manifest
+from swath.disk.scenes.manifest import read_manifest
 
 TEMPLATES = Path(__file__).parent / "templates"
 

@@ -12,7 +12,7 @@ import torch
 
 import swath
 from swath.core.errors import DataError
-from swath.disk.store import StoreSamples
+from swath.disk.stores.store import StoreSamples
 
 pytest_plugins = ["fixtures_run"]
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from swath.core.bands import Bands
 from swath.core.errors import ConfigError, DataError
 from swath.core.metrics import Confusion
-from swath.disk.sample import Sample
+from swath.disk.stores.sample import Sample
 from swath.nets import loop
 from swath.nets.augment import AugmentOptions
 from swath.nets.batches import Scaler

@@ -18,7 +18,7 @@ from swath.cli import main
 from swath.config import load_config
 from swath.core.samplers import build_sampler
 from swath.disk.formats import FORMATS
-from swath.disk.store import StoreSamples
+from swath.disk.stores.store import StoreSamples
 
 Make = Callable[..., Path]
 ALL = ("split.by=none", "split.buffer=0")

@@ -16,7 +16,7 @@ from tiny_town import corner, pixels, squares, truth, write_image, write_squares
 import swath
 from swath.cli import main
 from swath.core.errors import ConfigError, DataError, ResourceError
-from swath.disk.project import load_project
+from swath.disk.projects.project import load_project
 from swath.nets.augment import ORDER
 from swath.progress import set_quiet
 

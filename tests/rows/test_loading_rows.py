@@ -20,7 +20,7 @@ import swath
 from swath.cli import main
 from swath.core.errors import DataError
 from swath.disk.formats import FORMATS
-from swath.disk.store import StoreSamples
+from swath.disk.stores.store import StoreSamples
 
 pytest_plugins = ["fixtures_run"]
 READER = '''

@@ -17,10 +17,10 @@ import swath
 from swath.cli import main
 from swath.core.errors import ConfigError
 from swath.core.splits import SPLITS
-from swath.disk.project import load_project
-from swath.disk.rastersamples import RasterSamples
-from swath.disk.samples import plan_places
-from swath.disk.store import StoreSamples
+from swath.disk.projects.project import load_project
+from swath.disk.samples.plan import plan_places
+from swath.disk.samples.rastersamples import RasterSamples
+from swath.disk.stores.store import StoreSamples
 from swath.nets.batches import Batches
 
 pytest_plugins = ["fixtures_run"]
@@ -219,7 +219,7 @@ def test_the_split_words_of_manifests_are_those_of_all(tmp_path: Path) -> None:
     image = write_image(tmp_path / "a.tif", pixels(truth(found), 1), Affine(0.5, 0, 583_000, 0, -0.5, 4_507_000))
     write_squares(tmp_path / "a.gpkg", found, Affine(0.5, 0, 583_000, 0, -0.5, 4_507_000))
     from swath.core.splits import SPLIT_OF
-    from swath.disk.scenes import read_manifest
+    from swath.disk.scenes.manifest import read_manifest
 
     lines = "\n".join(f"{image.name},a.gpkg,{word.upper()}" for word in SPLIT_OF)
     (tmp_path / "m.csv").write_text(f"image,labels,split\n{lines}\n")

@@ -25,12 +25,12 @@ from swath.core.events import Events
 from swath.core.grid import Grid
 from swath.core.legend import ClassEntry, Legend
 from swath.core.windows import Edge, Window
-from swath.disk.images import image_reader
-from swath.disk.labels import RasterLabels
-from swath.disk.project import load_project
-from swath.disk.rastersamples import RasterSamples
-from swath.disk.stack import Files, Stack
-from swath.disk.store import StoreSamples
+from swath.disk.projects.project import load_project
+from swath.disk.samples.rastersamples import RasterSamples
+from swath.disk.scenes.labels import RasterLabels
+from swath.disk.sources.images import image_reader
+from swath.disk.sources.stack import Files, Stack
+from swath.disk.stores.store import StoreSamples
 from swath.steps.chip import chip
 from swath.steps.mosaic import mosaic
 

@@ -17,8 +17,8 @@ from tiny_town import SIDE, corner, pixels, squares, truth, write_image
 import swath
 from swath.cli import main
 from swath.core.errors import DataError
-from swath.disk.project import load_project
-from swath.disk.rastersamples import RasterSamples
+from swath.disk.projects.project import load_project
+from swath.disk.samples.rastersamples import RasterSamples
 from swath.steps.analyze import MOST_ROWS, render
 
 pytest_plugins = ["fixtures_run"]

@@ -13,7 +13,7 @@ from check_site import (
     told,
 )
 
-from swath.disk.audit import FINDINGS
+from swath.disk.audits.audit import FINDINGS
 from swath.steps.check import check_files, check_project, render
 
 

@@ -12,7 +12,7 @@ import rasterio
 from rasterio.enums import ColorInterp
 
 from swath.core.errors import ConfigError, DataError, ResourceError
-from swath.disk.raster import RasterReader
+from swath.disk.rasters.raster import RasterReader
 from swath.steps.chip import chip
 
 Maker = Callable[..., Path]

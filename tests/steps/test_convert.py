@@ -17,8 +17,8 @@ from swath.core.errors import ConfigError, DataError, ResourceError
 from swath.core.splits import SPLITS
 from swath.disk.formats import FORMATS
 from swath.disk.formats.swathstore import read_store
-from swath.disk.project import load_project
-from swath.disk.store import StoreSamples, read_card, store_faults
+from swath.disk.projects.project import load_project
+from swath.disk.stores.store import StoreSamples, read_card, store_faults
 from swath.steps.convert import convert
 from swath.steps.sample import sample
 

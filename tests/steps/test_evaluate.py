@@ -14,7 +14,7 @@ import swath
 from swath.core.errors import DataError
 from swath.core.metrics import Confusion
 from swath.core.windows import Window
-from swath.disk.project import load_project
+from swath.disk.projects.project import load_project
 
 pytest_plugins = ["fixtures_run"]
 ON = ("runtime.device=cpu", "runtime.threads=1")

@@ -22,10 +22,11 @@ from servers import KEY, SECRET, Bucket, Web
 import swath
 from swath.cli import main
 from swath.core.errors import ConfigError, DataError, ResourceError
-from swath.disk import listing, replies
-from swath.disk.bucket import Entry
 from swath.disk.publish import card_fault
-from swath.disk.remote import Remote, remote_access
+from swath.disk.remote import replies
+from swath.disk.remote.access import Remote, remote_access
+from swath.disk.remote.bucket import Entry
+from swath.disk.scenes import listing
 from swath.progress import Progress
 
 pytest_plugins = ["fixtures_servers"]
@@ -319,7 +320,7 @@ def test_names_never_meet(web: Web, tmp_path: Path) -> None:
 def test_keys_of_a_bucket_become_names_below_the_directory(
     bucket: Bucket, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("swath.disk.bucket.listed", lambda *_: [Entry(f"in/{key}", 1)])
+    monkeypatch.setattr("swath.disk.remote.bucket.listed", lambda *_: [Entry(f"in/{key}", 1)])
     for item in listing._of_bucket(Remote(f"{bucket.url}/in/")):
         parts = item.name.split("/")
         assert not {"", ".", ".."} & set(parts)

@@ -13,7 +13,7 @@ from shapely import box
 
 from swath.core.errors import ConfigError, DataError, ResourceError
 from swath.core.legend import ClassEntry, Legend
-from swath.disk.maps import read_map_info
+from swath.disk.rasters.maps import read_map_info
 from swath.specs import LabelsSpec
 from swath.steps.mask import mask
 

@@ -24,7 +24,7 @@ from rasterio.crs import CRS
 from rasterio.errors import RasterioError
 
 import swath
-from swath.disk.audit import FINDINGS
+from swath.disk.audits.audit import FINDINGS
 
 pytestmark = [
     pytest.mark.real,

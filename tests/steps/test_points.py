@@ -24,8 +24,8 @@ from tiny_town import UTM, corner, write_image
 import swath
 from swath.cli import main
 from swath.core.errors import ConfigError, DataError, ResourceError
-from swath.disk import candidates
-from swath.disk.project import load_project
+from swath.disk.projects.project import load_project
+from swath.disk.samples import candidates
 
 pytest_plugins = ["fixtures_run"]
 Make = Callable[..., Path]
@@ -177,7 +177,7 @@ def test_statistics_count_valid_pixels(make_raster: Make, make_vector: Make, tmp
 
 
 def test_polygons_in_degrees_give_the_same_points(make_raster: Make, make_vector: Make, tmp_path: Path) -> None:
-    from swath.disk.crs import project
+    from swath.disk.rasters.crs import project
 
     path = make_raster("image.tif", np.ones((50, 60), np.uint8), transform=CORNER)
     shape = shapely.Point(CORNER @ (30, 25)).buffer(31)

@@ -18,7 +18,7 @@ from tiny_town import corner, pixels, squares, truth, write_image
 import swath
 from swath.core.errors import DataError, ResourceError
 from swath.disk.bundle import read_bundle
-from swath.disk.maps import read_map_info
+from swath.disk.rasters.maps import read_map_info
 from swath.engines import predictor as engine
 from swath.steps import predict as step
 from swath.steps.predict import plan_jobs

@@ -16,8 +16,8 @@ from servers import KEY, SECRET, Bucket, Web
 import swath
 from swath.cli import main
 from swath.core.errors import ConfigError, DataError, ResourceError
-from swath.disk import bucket as bucket_module
-from swath.disk.replies import refused
+from swath.disk.remote import bucket as bucket_module
+from swath.disk.remote.replies import refused
 
 pytest_plugins = ["fixtures_run", "fixtures_servers"]
 ON = ("runtime.device=cpu", "runtime.threads=1")

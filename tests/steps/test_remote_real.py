@@ -13,9 +13,9 @@ from servers import Bucket, Web
 
 import swath
 from swath.core.windows import Window
-from swath.disk.cells import cell_image
-from swath.disk.raster import RasterReader, raster_info
-from swath.disk.remote import location, remote_access
+from swath.disk.rasters.raster import RasterReader, raster_info
+from swath.disk.remote.access import location, remote_access
+from swath.disk.sources.cells import cell_image
 
 pytest_plugins = ["fixtures_servers"]
 pytestmark = pytest.mark.real

@@ -20,11 +20,11 @@ from swath.cli import main
 from swath.core.bands import Bands
 from swath.core.errors import ConfigError, DataError
 from swath.core.windows import Window
-from swath.disk import bucket as bucket_module
-from swath.disk.cells import cell_image
-from swath.disk.images import open_image
-from swath.disk.remote import remote_access
-from swath.disk.stack import Stack
+from swath.disk.remote import bucket as bucket_module
+from swath.disk.remote.access import remote_access
+from swath.disk.sources.cells import cell_image
+from swath.disk.sources.images import open_image
+from swath.disk.sources.stack import Stack
 
 pytest_plugins = ["fixtures_servers"]
 FAR = "runtime.remote=true"
@@ -192,7 +192,7 @@ def test_a_fetched_manifest_with_an_item_is_complete(single: dict[str, Path], we
     bucket.put("lists/items/i.json", stac(red=f"{web.url}/red.tif", nir="nir.tif"))
     result = swath.fetch(bucket.put("lists/scenes.csv", b"image\nitems/i.json\n"), out=tmp_path / "out")
     assert [f["name"] for f in result["files"]] == ["scenes.csv", "items/i.json", "items/red.tif", "items/nir.tif"]
-    from swath.disk.scenes import read_manifest
+    from swath.disk.scenes.manifest import read_manifest
 
     (scene,) = read_manifest(tmp_path / "out" / "scenes.csv")
     assert [f.name for f in scene.files] == ["i.json", "red.tif", "nir.tif"]

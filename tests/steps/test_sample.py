@@ -15,10 +15,10 @@ from tiny_town import SIDE, UTM, corner, pixels, squares, truth, write_image, wr
 
 import swath
 from swath.core.errors import DataError, ResourceError
-from swath.disk.project import load_project
-from swath.disk.samples import plan_places
-from swath.disk.schema import Schema as StoreSchema
-from swath.disk.store import StoreSamples, broken_records, load_index, read_card
+from swath.disk.projects.project import load_project
+from swath.disk.samples.plan import plan_places
+from swath.disk.stores.schema import Schema as StoreSchema
+from swath.disk.stores.store import StoreSamples, broken_records, load_index, read_card
 
 pytest_plugins = ["fixtures_run"]
 Fingerprint = Callable[[Path], dict[str, str]]

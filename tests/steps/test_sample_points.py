@@ -20,12 +20,12 @@ import swath
 from swath.core.errors import DataError
 from swath.core.splits import SPLITS
 from swath.core.windows import Window
-from swath.disk.crs import project
-from swath.disk.point_places import _widest
-from swath.disk.project import load_project
-from swath.disk.rastersamples import RasterSamples
-from swath.disk.schema import Schema
-from swath.disk.store import StoreSamples, load_index, read_card
+from swath.disk.projects.point_places import _widest
+from swath.disk.projects.project import load_project
+from swath.disk.rasters.crs import project
+from swath.disk.samples.rastersamples import RasterSamples
+from swath.disk.stores.schema import Schema
+from swath.disk.stores.store import StoreSamples, load_index, read_card
 
 CORNER = Affine(0.5, 0, 583_000, 0, -0.5, 4_507_000)
 SIDE = 96

@@ -16,8 +16,8 @@ from tiny_town import UTM, corner, pixels, squares, truth, write_image, write_sq
 
 import swath
 from swath.core.errors import ConfigError, DataError
-from swath.disk.project import load_project
-from swath.disk.sources import scene_metadata
+from swath.disk.projects.project import load_project
+from swath.disk.scenes.sources import scene_metadata
 
 CONFIG = """scenes: scenes.csv
 classes: {field: class, 1: {name: roof}}
@@ -107,8 +107,8 @@ def test_maps_are_the_same_by_tiles_and_by_rows_and_need_no_repetition(trained: 
 
 
 def test_rasters_and_store_give_the_same_samples(town: Path, trained: Path) -> None:
-    from swath.disk.rastersamples import RasterSamples
-    from swath.disk.store import StoreSamples
+    from swath.disk.samples.rastersamples import RasterSamples
+    from swath.disk.stores.store import StoreSamples
 
     store, rasters = StoreSamples(trained / "samples.store", "trn"), RasterSamples(load_project(town), "trn", 10**9)
     assert len(store.places) == len(rasters.places) > 0
@@ -198,8 +198,8 @@ def test_a_stac_item_is_an_image_of_its_assets(data_dir: Path, tmp_path: Path) -
 
 
 def test_single_band_files_with_spaces_and_commas_make_one_image(data_dir: Path) -> None:
-    from swath.disk.cells import cell_image
-    from swath.disk.images import image_info, image_reader
+    from swath.disk.sources.cells import cell_image
+    from swath.disk.sources.images import image_info, image_reader
 
     image = cell_image("*B0[2-4].tiff", data_dir / "nc_coast")
     info = image_info(image)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from swath.core.errors import ConfigError, DataError, ResourceError
-from swath.disk.scenes import read_manifest
+from swath.disk.scenes.manifest import read_manifest
 from swath.steps.split_files import split_files
 
 

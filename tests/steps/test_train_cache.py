@@ -14,7 +14,7 @@ import pytest
 
 import swath
 from swath.disk.bundle import read_bundle
-from swath.disk.store import store_faults
+from swath.disk.stores.store import store_faults
 from swath.nets.batches import Batch, Batches
 from swath.nets.waiting import WaitMeter
 from swath.steps import train as step

@@ -12,7 +12,7 @@ import pytest
 import swath
 from swath.core.errors import DataError
 from swath.disk.bundle import read_bundle
-from swath.disk.store import read_card
+from swath.disk.stores.store import read_card
 
 pytest_plugins = ["fixtures_run"]
 CONFIG = """classes: {1: {name: roof, color: "#efcd08"}}

@@ -21,8 +21,8 @@ from pyproj import CRS, Geod
 
 from swath.core.errors import ConfigError, DataError, ResourceError
 from swath.core.legend import ClassEntry, Legend
-from swath.disk import geopackage
-from swath.disk.maps import PREFIX
+from swath.disk.rasters.maps import PREFIX
+from swath.disk.vectors import geopackage
 from swath.specs import VectorizeSpec
 from swath.steps.vectorize import vectorize
 
@@ -179,7 +179,7 @@ def test_a_simplified_outline_that_is_not_valid_stays_exact(
     make_map: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     crossed = shapely.Polygon([(0, 0), (10, 10), (10, 0), (0, 10)])
-    monkeypatch.setattr("swath.disk.polygons.shapely.simplify", lambda g, *_, **__: np.full(len(g), crossed, object))
+    monkeypatch.setattr("swath.disk.vectors.polygons.shapely.simplify", lambda g, *_, **__: np.full(len(g), crossed, object))
     result = vectorize(make_map("map.tif", squares()), tmp_path / "a.gpkg", spec=VectorizeSpec(simplify_m=1))
     assert result["events"] == {"not simplified: the simpler outline would be invalid": 3}
     assert all(g.is_valid and g.area == pytest.approx(100) for g in layer(result["vectors"])[1])

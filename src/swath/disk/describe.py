@@ -9,13 +9,13 @@ from typing import Any
 
 from swath.core.errors import DataError
 from swath.core.legend import Legend
-from swath.disk import geoparquet, vector
-from swath.disk.crs import crs_name, metres_per_pixel
-from swath.disk.download import local_copy
-from swath.disk.maps import MapInfo, read_map_info
-from swath.disk.probe import probe, spread_windows
-from swath.disk.raster import RasterInfo, open_raster, raster_info
-from swath.disk.tally import LabelValues, tally
+from swath.disk.rasters.crs import crs_name, metres_per_pixel
+from swath.disk.rasters.maps import MapInfo, read_map_info
+from swath.disk.rasters.raster import RasterInfo, open_raster, raster_info
+from swath.disk.rasters.tally import LabelValues, tally
+from swath.disk.remote.download import local_copy
+from swath.disk.sources.probe import probe, spread_windows
+from swath.disk.vectors import geoparquet, vector
 
 FEW_VALUES, READ_FEATURES, READ_PIXELS = 20, 100_000, 20_000_000
 

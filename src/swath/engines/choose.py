@@ -9,7 +9,7 @@ from swath.core.errors import ConfigError
 from swath.core.stitch import Rows
 from swath.core.tiling import largest_core
 from swath.core.windows import up
-from swath.disk.images import Reader
+from swath.disk.sources.images import Reader
 from swath.engines.grow import grown
 from swath.engines.predictor import Predictor, TorchPredictor
 from swath.engines.rowgraph import RowGraph, Untraceable, trace_rows

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.core.windows import Window, up
-from swath.disk.images import Reader
+from swath.disk.sources.images import Reader
 
 
 def extended_shape(height: int, width: int, stride: int) -> tuple[int, int]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from swath.core.stitch import Rows
 from swath.core.windows import Window
-from swath.disk.images import Reader
+from swath.disk.sources.images import Reader
 
 
 def grown(found: Iterator[Rows], reader: Reader, radius: int) -> Iterator[Rows]:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from swath.core.bands import Bands
 from swath.core.legend import Legend
 from swath.disk.bundle import Bundle, read_bundle
-from swath.disk.images import Reader
-from swath.disk.samples import fit_image
+from swath.disk.samples.plan import fit_image
+from swath.disk.sources.images import Reader
 from swath.nets.batches import as_float
 from swath.nets.device import choose_device, set_threads
 from swath.nets.network import load_net, probabilities, prove

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from swath.core.stitch import Rows
 from swath.core.windows import Tile, Window, strips, up
-from swath.disk.images import Reader
+from swath.disk.sources.images import Reader
 from swath.engines.extend import extended_shape, read_extended
 from swath.engines.predictor import TorchPredictor
 from swath.engines.rowgraph import RowGraph

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from swath.core.blend import weights
 from swath.core.stitch import Rows, Stitcher
 from swath.core.windows import Tile, grid_windows, margin_tiles, up
-from swath.disk.images import Reader
+from swath.disk.sources.images import Reader
 from swath.engines.extend import extended_shape, read_extended
 from swath.engines.predictor import Predictor
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from swath.core.errors import DataError
 from swath.core.legend import palette
-from swath.disk.vector import read_features
+from swath.disk.vectors.vector import read_features
 from swath.importers.places import expected
 from swath.importers.report import Draft
 

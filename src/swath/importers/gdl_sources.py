@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from swath.core.errors import DataError
-from swath.disk.scenes import Scene
-from swath.disk.sources import scene_metadata
+from swath.disk.scenes.manifest import Scene
+from swath.disk.scenes.sources import scene_metadata
 from swath.importers.places import expected
 from swath.importers.report import Draft, Rule, Table, few, flag, number, several
 

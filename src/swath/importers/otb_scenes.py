@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from swath.disk import vector
 from swath.disk.formats.tiff import LABEL_WORD
-from swath.disk.points import holds_points
+from swath.disk.vectors import vector
+from swath.disk.vectors.points import holds_points
 from swath.importers.gdl_lists import classes_of_vectors
 from swath.importers.pairs import class_table, mask_values
 from swath.importers.places import expected, located

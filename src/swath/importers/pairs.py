@@ -13,7 +13,7 @@ from swath.core.errors import ConfigError, DataError, did_you_mean
 from swath.core.legend import distinct, palette
 from swath.core.windows import Window
 from swath.disk.formats.tiff import rasters
-from swath.disk.raster import RasterReader, raster_info
+from swath.disk.rasters.raster import RasterReader, raster_info
 
 PAIR_BY = ("stem", "regex", "order")
 _MOST_CLASSES = 200  # more values than these are greys, not classes

@@ -13,7 +13,7 @@ from typing import Any
 from swath.config import Config, build_config
 from swath.core.errors import ConfigError, DataError, ResourceError
 from swath.disk.publish import make_directory, publish_text
-from swath.disk.scenes import COLUMNS
+from swath.disk.scenes.manifest import COLUMNS
 from swath.importers.report import Draft
 from swath.yamltext import parse_yaml
 

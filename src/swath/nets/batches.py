@@ -19,7 +19,7 @@ from swath.core.draws import below
 from swath.core.errors import ConfigError
 from swath.core.samplers import build_sampler, epoch_length
 from swath.core.windows import Window, up
-from swath.disk.sample import Sample, Samples
+from swath.disk.stores.sample import Sample, Samples
 
 DRAWS = 5  # tries to find a crop with a labelled pixel
 AHEAD = 256  # draws that samples are told of beforehand

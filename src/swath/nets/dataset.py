@@ -16,7 +16,7 @@ from swath.core.errors import DataError, did_you_mean
 from swath.core.legend import Legend
 from swath.core.splits import SPLITS, Split
 from swath.core.statistics import BandStatistics
-from swath.disk.sample import Samples
+from swath.disk.stores.sample import Samples
 from swath.nets.batches import Batch, Batches
 
 Item = dict[str, Any]
@@ -33,7 +33,7 @@ def open_dataset(path: str | Path, *overrides: str, split: Split = "trn", scaled
     path = Path(path)
     if path.suffix.lower() in (".yaml", ".yml"):
         return _of_config(path, overrides, split, scaled=scaled)
-    from swath.disk.store import StoreSamples
+    from swath.disk.stores.store import StoreSamples
 
     samples = StoreSamples(path, split)
     bands, tables = Bands.from_dict(samples.card["bands"]), samples.card["scene_scaling"]
@@ -41,9 +41,9 @@ def open_dataset(path: str | Path, *overrides: str, split: Split = "trn", scaled
 
 
 def _of_config(path: Path, overrides: Sequence[str], split: Split, *, scaled: bool) -> SampleDataset:
-    from swath.disk.project import fit_bands, load_project
-    from swath.disk.rastersamples import RasterSamples
-    from swath.disk.samples import scene_bands
+    from swath.disk.projects.project import fit_bands, load_project
+    from swath.disk.samples.plan import scene_bands
+    from swath.disk.samples.rastersamples import RasterSamples
 
     project = load_project(path, overrides)
     bands, _ = fit_bands(project)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from swath.core.errors import ConfigError, DataError, did_you_mean
 from swath.core.metrics import Confusion
 from swath.core.windows import up
-from swath.disk.sample import Samples
+from swath.disk.stores.sample import Samples
 from swath.nets.augment import AugmentOptions, augment
 from swath.nets.batches import Batch, Batches, Scaler, numpy_batch
 from swath.nets.network import class_indices

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from swath.core.bands import Bands
 from swath.core.errors import ConfigError, DataError
 from swath.core.splits import Split
-from swath.disk.cachedsamples import DiskSamples, KeptSamples, unpacked_store
-from swath.disk.project import SAMPLE_SECTIONS, Project, fit_bands
-from swath.disk.sample import Samples
-from swath.disk.store import StoreSamples, read_card
+from swath.disk.projects.project import SAMPLE_SECTIONS, Project, fit_bands
+from swath.disk.stores.cachedsamples import DiskSamples, KeptSamples, unpacked_store
+from swath.disk.stores.sample import Samples
+from swath.disk.stores.store import StoreSamples, read_card
 from swath.nets.batches import kept_batches
 from swath.specs import RuntimeSpec
 
@@ -60,9 +60,9 @@ def project_task(project: Project) -> Task:
 
 
 def _raster_task(project: Project) -> Task:
-    from swath.disk.packing import pack  # GDAL is loaded only where rasters are read
-    from swath.disk.rastersamples import RasterSamples
-    from swath.disk.samples import scene_bands
+    from swath.disk.samples.packing import pack  # GDAL is loaded only where rasters are read
+    from swath.disk.samples.plan import scene_bands
+    from swath.disk.samples.rastersamples import RasterSamples
 
     memory, cache = project.config.runtime.memory, project.config.train.cache
     bands, _ = fit_bands(project)

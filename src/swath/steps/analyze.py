@@ -20,12 +20,12 @@ from swath.core.splits import SPLITS, Split
 from swath.core.telltale import tells
 from swath.core.thresholds import Found, search_annotated, search_both, search_floors
 from swath.disk.charts import publish_shares
-from swath.disk.label_pixels import label_pixels
-from swath.disk.leakage import leak_lines, leakage
-from swath.disk.project import Project
+from swath.disk.projects.label_pixels import label_pixels
+from swath.disk.projects.project import Project
 from swath.disk.publish import make_directory, sweep
-from swath.disk.samples import refused_points
-from swath.disk.tiletable import TABLE, TileTable, decide, reasons_in_order, tile_table
+from swath.disk.samples.leakage import leak_lines, leakage
+from swath.disk.samples.plan import refused_points
+from swath.disk.samples.tiletable import TABLE, TileTable, decide, reasons_in_order, tile_table
 from swath.messages import counts, say, table
 
 METHODS = {"min_annotated": search_annotated, "class_min": search_floors, "both": search_both}

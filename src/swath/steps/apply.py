@@ -20,10 +20,10 @@ from swath.core.events import Events
 from swath.core.grid import Grid
 from swath.core.registry import FAULTS, lookup
 from swath.core.windows import Tile, margin_tiles
-from swath.disk.crs import on_grid
-from swath.disk.geotiff import BLOCK, Block, Header, off_grid, publish_geotiff, require_free
 from swath.disk.publish import make_directory, sweep
-from swath.disk.raster import RasterInfo, RasterReader, raster_info
+from swath.disk.rasters.crs import on_grid
+from swath.disk.rasters.geotiff import BLOCK, Block, Header, off_grid, publish_geotiff, require_free
+from swath.disk.rasters.raster import RasterInfo, RasterReader, raster_info
 from swath.progress import Progress
 
 _TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64")

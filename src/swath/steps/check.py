@@ -15,24 +15,24 @@ from typing import Any
 from swath.config import Config, load_config
 from swath.core.errors import ConfigError, DataError
 from swath.core.splits import Region
-from swath.disk import vector
-from swath.disk.audit import LEVELS, Finding, from_error, merged, raster_findings, share
-from swath.disk.audit_classes import band_labels, count_classes, lay_out, shared_pixels
-from swath.disk.audit_labels import LayerAudit, crs_findings, placement
-from swath.disk.audit_pairs import LabelAudit, pair_findings, raster_input, unreadable_input, vector_input
-from swath.disk.audit_points import place_findings
-from swath.disk.audit_scenes import Member, image_findings, leak_findings
-from swath.disk.faults import Fault, publish_faults
-from swath.disk.geotiff import require_free
-from swath.disk.images import image_info
-from swath.disk.inputs import Inputs
-from swath.disk.probe import Probe, probe
-from swath.disk.project import Project, points_path, select_bands, with_points
-from swath.disk.raster import RasterInfo
-from swath.disk.remote import is_remote, location, remote_access
-from swath.disk.scenes import Scene, manifest_rows, survey
-from swath.disk.sources import with_sources
-from swath.disk.stack import Image, Stack
+from swath.disk.audits.audit import LEVELS, Finding, from_error, merged, raster_findings, share
+from swath.disk.audits.classes import band_labels, count_classes, lay_out, shared_pixels
+from swath.disk.audits.faults import Fault, publish_faults
+from swath.disk.audits.labels import LayerAudit, crs_findings, placement
+from swath.disk.audits.pairs import LabelAudit, pair_findings, raster_input, unreadable_input, vector_input
+from swath.disk.audits.points import place_findings
+from swath.disk.audits.scenes import Member, image_findings, leak_findings
+from swath.disk.projects.project import Project, points_path, select_bands, with_points
+from swath.disk.rasters.geotiff import require_free
+from swath.disk.rasters.raster import RasterInfo
+from swath.disk.remote.access import is_remote, location, remote_access
+from swath.disk.scenes.inputs import Inputs
+from swath.disk.scenes.manifest import Scene, manifest_rows, survey
+from swath.disk.scenes.sources import with_sources
+from swath.disk.sources.images import image_info
+from swath.disk.sources.probe import Probe, probe
+from swath.disk.sources.stack import Image, Stack
+from swath.disk.vectors import vector
 from swath.messages import table
 from swath.specs import BandsSpec, LabelsSpec
 

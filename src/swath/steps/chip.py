@@ -14,10 +14,10 @@ import numpy as np
 from swath.core.errors import ConfigError, DataError
 from swath.core.events import Events
 from swath.core.windows import Edge, Window, grid_windows
-from swath.disk.geotiff import BLOCK, Block, Header, WholeReader, publish_geotiff, read_header, require_free
 from swath.disk.publish import make_directory, sweep
-from swath.disk.raster import SUFFIXES
-from swath.disk.scenes import expand_inputs
+from swath.disk.rasters.geotiff import BLOCK, Block, Header, WholeReader, publish_geotiff, read_header, require_free
+from swath.disk.rasters.raster import SUFFIXES
+from swath.disk.scenes.manifest import expand_inputs
 from swath.messages import warn
 from swath.progress import Progress
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from swath.disk.publish import publish_text
-from swath.disk.town import CLASSES, write_town
+from swath.disk.town.build import CLASSES, write_town
 
 BUDGET = "125s"
 SCENES = {"north": "trn", "east": "trn", "south": "tst", "west": "val"}

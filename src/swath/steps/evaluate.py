@@ -17,13 +17,13 @@ from swath.core.metrics import Confusion
 from swath.core.splits import Region
 from swath.core.stitch import Rows
 from swath.core.windows import Window, grid_windows
-from swath.disk.crs import on_grid
-from swath.disk.images import image_info, open_image
-from swath.disk.labels import Labels, open_labels
-from swath.disk.maps import best_class, read_map_info
-from swath.disk.raster import RasterReader
-from swath.disk.scenes import Scene
-from swath.disk.sources import model_scenes
+from swath.disk.rasters.crs import on_grid
+from swath.disk.rasters.maps import best_class, read_map_info
+from swath.disk.rasters.raster import RasterReader
+from swath.disk.scenes.labels import Labels, open_labels
+from swath.disk.scenes.manifest import Scene
+from swath.disk.scenes.sources import model_scenes
+from swath.disk.sources.images import image_info, open_image
 from swath.engines.choose import choose
 from swath.engines.predictor import TorchPredictor, load_predictor
 from swath.progress import Progress

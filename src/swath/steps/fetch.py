@@ -17,11 +17,11 @@ from typing import Any
 import swath
 from swath.core.errors import ConfigError, DataError, ResourceError
 from swath.core.events import Events
-from swath.disk.download import download, part_of
-from swath.disk.listing import Item, distinct, items_of
 from swath.disk.publish import card_fault, file_sha256, make_directory, publish, publish_card, sweep
-from swath.disk.remote import Remote, remote_access
-from swath.disk.replies import Head
+from swath.disk.remote.access import Remote, remote_access
+from swath.disk.remote.download import download, part_of
+from swath.disk.remote.replies import Head
+from swath.disk.scenes.listing import Item, distinct, items_of
 from swath.messages import warn
 from swath.progress import Progress
 

@@ -16,14 +16,14 @@ from swath.core.events import Events
 from swath.core.grid import Grid
 from swath.core.legend import Legend
 from swath.core.windows import Window, strips
-from swath.disk.burn import label_files, open_burnt
-from swath.disk.crs import on_grid, transformer
-from swath.disk.geotiff import off_grid, require_free
-from swath.disk.images import Reader, image_info, image_reader
 from swath.disk.publish import sweep
-from swath.disk.raster import SUFFIXES, RasterInfo, RasterReader
+from swath.disk.rasters.crs import on_grid, transformer
+from swath.disk.rasters.geotiff import off_grid, require_free
+from swath.disk.rasters.raster import SUFFIXES, RasterInfo, RasterReader
 from swath.disk.rows import Columns, publish_rows, require_format
-from swath.disk.scenes import Scene, expand_scenes
+from swath.disk.scenes.burn import label_files, open_burnt
+from swath.disk.scenes.manifest import Scene, expand_scenes
+from swath.disk.sources.images import Reader, image_info, image_reader
 from swath.progress import Progress
 from swath.specs import LabelsSpec
 

@@ -15,15 +15,16 @@ from swath.core.errors import DataError
 from swath.core.legend import Legend
 from swath.core.tiling import largest_core
 from swath.core.windows import up
-from swath.disk import raster, vector
 from swath.disk.bundle import Bundle, read_bundle
 from swath.disk.describe import describe_raster, describe_vector
-from swath.disk.describe_scenes import describe_item, describe_scenes
-from swath.disk.inputs import is_manifest
-from swath.disk.remote import location
-from swath.disk.scenes import Scene, manifest_rows, survey
-from swath.disk.stac import is_stac_item
-from swath.disk.store import read_card
+from swath.disk.rasters import raster
+from swath.disk.remote.access import location
+from swath.disk.remote.stac import is_stac_item
+from swath.disk.scenes.describe import describe_item, describe_scenes
+from swath.disk.scenes.inputs import is_manifest
+from swath.disk.scenes.manifest import Scene, manifest_rows, survey
+from swath.disk.stores.store import read_card
+from swath.disk.vectors import vector
 from swath.messages import table
 from swath.specs import PredictSpec
 

@@ -15,16 +15,16 @@ from swath.core.errors import DataError
 from swath.core.events import Events
 from swath.core.legend import Legend
 from swath.core.windows import Window, grid_windows
-from swath.disk.burn import NULLS, burnt_polygons, count_nulls, label_files, label_scenes, open_burnt
-from swath.disk.geotiff import BLOCK, Block, Header, publish_geotiff, require_free
-from swath.disk.images import image_info
-from swath.disk.labels import Labels
-from swath.disk.maps import PREFIX
 from swath.disk.pictures import coloured, publish_png
 from swath.disk.publish import make_directory, sweep
-from swath.disk.sample import class_counts
-from swath.disk.scenes import Scene
-from swath.disk.stack import Image
+from swath.disk.rasters.geotiff import BLOCK, Block, Header, publish_geotiff, require_free
+from swath.disk.rasters.maps import PREFIX
+from swath.disk.scenes.burn import NULLS, burnt_polygons, count_nulls, label_files, label_scenes, open_burnt
+from swath.disk.scenes.labels import Labels
+from swath.disk.scenes.manifest import Scene
+from swath.disk.sources.images import image_info
+from swath.disk.sources.stack import Image
+from swath.disk.stores.sample import class_counts
 from swath.messages import warn
 from swath.progress import Progress
 from swath.specs import LabelsSpec

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from swath.core.errors import ConfigError, DataError, ResourceError
 from swath.core.events import Events
 from swath.core.windows import Window, grid_windows
-from swath.disk.geotiff import BLOCK, Block, Header, WholeReader, publish_geotiff, require_free
-from swath.disk.layout import Layout, Placed, lay_out
 from swath.disk.publish import make_directory, sweep
-from swath.disk.raster import SUFFIXES
-from swath.disk.scenes import expand_inputs
-from swath.disk.vrt import publish_vrt
+from swath.disk.rasters.geotiff import BLOCK, Block, Header, WholeReader, publish_geotiff, require_free
+from swath.disk.rasters.layout import Layout, Placed, lay_out
+from swath.disk.rasters.raster import SUFFIXES
+from swath.disk.rasters.vrt import publish_vrt
+from swath.disk.scenes.manifest import expand_inputs
 from swath.progress import Progress
 
 Overlap = Literal["first", "last", "mean", "max", "min"]

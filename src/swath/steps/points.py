@@ -17,11 +17,11 @@ from swath.core.errors import ConfigError, DataError
 from swath.core.events import Events
 from swath.core.selection import GRID_STRATEGIES, STRATEGIES, Draw, allotted, chessboard, dealt
 from swath.core.splits import SPLITS
-from swath.disk.candidates import Source
-from swath.disk.drawing import Pixels, counted, grid_points, taken
-from swath.disk.geotiff import require_free
-from swath.disk.point_file import Drawn, publish_points
 from swath.disk.publish import publish_json, publish_text
+from swath.disk.rasters.geotiff import require_free
+from swath.disk.samples.candidates import Source
+from swath.disk.samples.drawing import Pixels, counted, grid_points, taken
+from swath.disk.vectors.point_file import Drawn, publish_points
 
 
 def points(

@@ -13,17 +13,17 @@ import swath
 from swath.core.errors import ConfigError, DataError, ResourceError, SwathError
 from swath.core.stitch import Rows
 from swath.disk.bundle import Bundle
-from swath.disk.cells import cell_image
-from swath.disk.images import open_image
-from swath.disk.maps import RasterSink, products, read_map_info, spool_path
-from swath.disk.outgoing import is_taken, send, workplace
 from swath.disk.publish import make_directory, require_space, sweep
-from swath.disk.raster import SUFFIXES
-from swath.disk.remote import is_remote, location
-from swath.disk.scenes import Scene, expand_scenes, in_split
-from swath.disk.sources import model_scenes
-from swath.disk.stack import Image
-from swath.disk.stamp import image_stamp
+from swath.disk.rasters.maps import RasterSink, products, read_map_info, spool_path
+from swath.disk.rasters.raster import SUFFIXES
+from swath.disk.remote.access import is_remote, location
+from swath.disk.remote.outgoing import is_taken, send, workplace
+from swath.disk.scenes.manifest import Scene, expand_scenes, in_split
+from swath.disk.scenes.sources import model_scenes
+from swath.disk.sources.cells import cell_image
+from swath.disk.sources.images import open_image
+from swath.disk.sources.stack import Image
+from swath.disk.sources.stamp import image_stamp
 from swath.engines.choose import Choice, choose
 from swath.engines.predictor import TorchPredictor, load_predictor
 from swath.messages import warn

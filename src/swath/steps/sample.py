@@ -7,9 +7,9 @@ from typing import Any
 
 from swath.core.errors import ResourceError
 from swath.core.splits import SPLITS, Split
-from swath.disk.packing import pack
-from swath.disk.project import SAMPLE_SECTIONS, Project
-from swath.disk.store import read_card
+from swath.disk.projects.project import SAMPLE_SECTIONS, Project
+from swath.disk.samples.packing import pack
+from swath.disk.stores.store import read_card
 
 
 def sample(project: Project, *, overwrite: bool = False) -> dict[str, Any]:

@@ -16,10 +16,10 @@ import numpy as np
 from swath.core.allot import deal, tied
 from swath.core.errors import ConfigError, DataError
 from swath.core.splits import SPLITS, Split
-from swath.disk.geotiff import require_free
 from swath.disk.publish import publish_text
-from swath.disk.raster import SUFFIXES
-from swath.disk.scenes import Scene, manifest_rows, scenes_from_rows
+from swath.disk.rasters.geotiff import require_free
+from swath.disk.rasters.raster import SUFFIXES
+from swath.disk.scenes.manifest import Scene, manifest_rows, scenes_from_rows
 
 By = Literal["scene", "folder"]
 Method = Literal["random", "interleave"]

@@ -16,17 +16,17 @@ from swath.core.events import Events
 from swath.core.legend import Legend
 from swath.core.tallies import Counted, Tally, histogram_edges, tally
 from swath.core.windows import Window, grid_windows
-from swath.disk.burn import burnt_polygons, label_files, label_scenes, open_burnt
 from swath.disk.charts import publish_histogram, require_matplotlib
-from swath.disk.crs import crs_name, metres_per_pixel
-from swath.disk.images import image_reader
-from swath.disk.labels import Labels
-from swath.disk.maps import read_map_info
 from swath.disk.publish import make_directory, publish_json, sweep
-from swath.disk.raster import SUFFIXES
-from swath.disk.sample import class_counts
-from swath.disk.scenes import Scene, expand_inputs
-from swath.disk.surfaces import grid_area_m2, pixel_areas_m2, polygon_areas_m2
+from swath.disk.rasters.crs import crs_name, metres_per_pixel
+from swath.disk.rasters.maps import read_map_info
+from swath.disk.rasters.raster import SUFFIXES
+from swath.disk.rasters.surfaces import grid_area_m2, pixel_areas_m2, polygon_areas_m2
+from swath.disk.scenes.burn import burnt_polygons, label_files, label_scenes, open_burnt
+from swath.disk.scenes.labels import Labels
+from swath.disk.scenes.manifest import Scene, expand_inputs
+from swath.disk.sources.images import image_reader
+from swath.disk.stores.sample import class_counts
 from swath.messages import warn
 from swath.progress import Progress
 from swath.specs import LabelsSpec

@@ -19,9 +19,9 @@ from swath.core.legend import Legend
 from swath.core.samplers import unseen_classes
 from swath.disk.bundle import Bundle, read_bundle, write_bundle
 from swath.disk.pictures import publish_png
-from swath.disk.project import SAMPLE_SECTIONS, SCENE_SECTIONS, Project
+from swath.disk.projects.project import SAMPLE_SECTIONS, SCENE_SECTIONS, Project
 from swath.disk.publish import make_directory, publish_json, publish_text, sweep
-from swath.disk.remote import redacted
+from swath.disk.remote.access import redacted
 from swath.messages import say, table, warn
 from swath.nets import loop
 from swath.nets.augment import ORDER, AugmentOptions

@@ -15,14 +15,14 @@ import numpy as np
 import swath
 from swath.core.errors import ConfigError, DataError, ResourceError
 from swath.core.legend import ClassEntry, Legend, palette
-from swath.disk.crs import metres_per_pixel
-from swath.disk.geopackage import Written, add_style, check_polygons, write_explained, write_polygons
-from swath.disk.maps import read_map_info
-from swath.disk.outgoing import is_taken, send, workplace
-from swath.disk.polygons import Polygons, class_raster, confidence_raster, map_polygons
 from swath.disk.publish import publish, sweep
-from swath.disk.raster import RasterReader
-from swath.disk.remote import location
+from swath.disk.rasters.crs import metres_per_pixel
+from swath.disk.rasters.maps import read_map_info
+from swath.disk.rasters.raster import RasterReader
+from swath.disk.remote.access import location
+from swath.disk.remote.outgoing import is_taken, send, workplace
+from swath.disk.vectors.geopackage import Written, add_style, check_polygons, write_explained, write_polygons
+from swath.disk.vectors.polygons import Polygons, class_raster, confidence_raster, map_polygons
 from swath.messages import warn
 from swath.progress import Progress
 from swath.specs import VectorizeSpec

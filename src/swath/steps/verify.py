@@ -9,8 +9,8 @@ from typing import Any
 from swath.core.errors import DataError
 from swath.core.windows import grid_windows
 from swath.disk.bundle import bundle_faults
-from swath.disk.raster import SUFFIXES, RasterReader
-from swath.disk.store import store_faults
+from swath.disk.rasters.raster import SUFFIXES, RasterReader
+from swath.disk.stores.store import store_faults
 
 
 def verify(thing: str | Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from swath.disk.formats.foreign import (
     read_card,
 )
 from swath.disk.formats.tiff import own_mask, rasters, read_image, read_labels, write_raster
-from swath.disk.raster import RasterInfo, raster_info
+from swath.disk.rasters.raster import RasterInfo, raster_info
 
 IMAGES = ("images", "frames", "image", "imgs", "img")
 MASKS = ("masks", "labels", "mask", "gt", "annotations")

@@ -24,7 +24,7 @@ from swath.core.splits import SPLIT_OF, SPLITS, Split
 from swath.core.windows import Window
 from swath.disk.formats.foreign import Facts, ForeignSample, ForeignSamples, malformed, read_card
 from swath.disk.formats.tiff import LABEL_WORD, profile, rasters
-from swath.disk.raster import RasterInfo, RasterReader, raster_info
+from swath.disk.rasters.raster import RasterInfo, RasterReader, raster_info
 
 _SOURCE_WORD = re.compile(r"(^|[_-])(images?|patches|source\d*|x)([_-]|$)", re.IGNORECASE)
 Pair = tuple[Split, Path, Path]

@@ -23,11 +23,11 @@ from swath.core.statistics import BandStatistics
 from swath.core.windows import Window
 from swath.disk.formats.foreign import Facts, ForeignSample, ForeignSamples, fingerprint, with_legend
 from swath.disk.publish import make_directory, require_space, sweep
-from swath.disk.recordspool import RecordSpool
-from swath.disk.sample import Mark, Place, Sample, class_counts
-from swath.disk.schema import Schema
-from swath.disk.store import StoreSamples, publish_store, read_card
-from swath.disk.storecard import store_card, write_footprints
+from swath.disk.stores.recordspool import RecordSpool
+from swath.disk.stores.sample import Mark, Place, Sample, class_counts
+from swath.disk.stores.schema import Schema
+from swath.disk.stores.store import StoreSamples, publish_store, read_card
+from swath.disk.stores.storecard import store_card, write_footprints
 
 _PLACED = re.compile(r"^(?P<scene>.+)_i(?P<row>\d{1,9})_j(?P<col>\d{1,9})(?:_\d+)?$")
 _STATISTICS_PIXELS = 2_000_000

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from swath.core.grid import Grid
 from swath.core.windows import Window
 from swath.disk.formats.foreign import ForeignSample, finite, malformed
-from swath.disk.raster import SUFFIXES, RasterInfo, RasterReader
+from swath.disk.rasters.raster import SUFFIXES, RasterInfo, RasterReader
 
 LABEL_WORD = re.compile(r"(^|[_-])(labels?|masks?|gt|terrain|target|classes)([_-]|$)", re.IGNORECASE)
 

@@ -1,0 +1,1 @@
+"""Raster files: headers, windows, coordinate systems, areas; maps, mosaics and tables written."""

@@ -1,0 +1,1 @@
+"""Samples found: where they lie, which of them are kept, pixels straight from rasters."""

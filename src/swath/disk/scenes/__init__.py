@@ -1,0 +1,1 @@
+"""Rows of a manifest, and their labels on the grid of the image."""

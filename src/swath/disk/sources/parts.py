@@ -1,0 +1,232 @@
+"""The parts of a stack on its reference grid: rasters stacked by band or resampled, and a user's own readers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from threading import Lock, local
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.enums import Resampling
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window as RioWindow
+
+from swath.core.bands import NodataRule, valid_pixels
+from swath.core.errors import DataError
+from swath.core.grid import Grid
+from swath.core.registry import called, lookup
+from swath.core.windows import Window
+from swath.disk.rasters import raster
+from swath.disk.rasters.crs import crs_name, on_grid
+from swath.disk.rasters.raster import RasterInfo, RasterReader, raster_info
+from swath.disk.remote.access import redacted
+from swath.disk.sources.stack import Files, Plugin, band_names
+from swath.disk.vectors import vector
+
+Planes = tuple[list[NDArray[Any]], NDArray[np.bool_]]
+
+
+class PartReader(Protocol):
+    """The bands of one part of a stack on the reference grid; `plain` planes are neither scaled nor toned."""
+
+    plain: bool
+    names: tuple[str, ...]
+    dtypes: tuple[str, ...]
+    nodata: tuple[float | None, ...]
+
+    def read(self, window: Window, bands: Sequence[int]) -> Planes:
+        """The wanted bands (0-based) of a window inside the grid, each (h, w), and where they hold data (h, w)."""
+        ...
+
+
+class FilesReader:
+    """The bands of rasters of one grid, on that grid or resampled to another; `block` are their blocks' (rows, columns)."""
+
+    plain = False
+
+    def __init__(self, part: Files, grid: Grid | None, rule: str, nodata_value: float | None) -> None:
+        self.grid: Grid
+        self.part, self.rule = part, rule
+        infos = [raster_info(f) for f in part.files]
+        self._refuse_uneven(infos)
+        self.grid, self.block = grid or infos[0].grid, infos[0].block
+        self.nodata_value = part.nodata_value if part.nodata_value is not None else nodata_value
+        self.resampled = not on_grid(infos[0].grid, self.grid)
+        if self.resampled:
+            _refuse_apart(part, infos[0], self.grid)
+        known = [(file, i) for file, info in enumerate(infos) for i in range(1, info.count + 1) if i != info.alpha]
+        if part.bands and max(part.bands) > len(known):
+            raise DataError("band-missing", part.files[0], f"the source '{part.source}' has {len(known)} band{'s' * (len(known) > 1)}, "
+                            f"band {max(part.bands)} is wanted", f"correct sources.{part.source}.bands")  # fmt: skip
+        self._places = [known[i - 1] for i in part.bands] if part.bands else known  # band -> (file, its band)
+        self._readers: dict[tuple[int, tuple[int, ...]], Any] = {}
+        self.names = _names(part, infos, self._places)
+        self.dtypes = tuple(infos[f].dtypes[i - 1] for f, i in self._places)
+        tags = [infos[f].nodata[i - 1] for f, i in self._places]
+        self.nodata = tuple(self.nodata_value if t is None else t for t in tags)
+
+    def _refuse_uneven(self, infos: Sequence[RasterInfo]) -> None:
+        for info in infos[1:]:
+            if not on_grid(info.grid, infos[0].grid):
+                raise DataError("source-grid", info.path, f"is {_size(info.grid)}, {infos[0].path.name} of the same source "
+                                f"'{self.part.source}' is {_size(infos[0].grid)}",
+                                "files stacked by band need one grid: make it a source of its own")  # fmt: skip
+
+    def read(self, window: Window, bands: Sequence[int]) -> Planes:
+        """The wanted bands of a window inside the grid; together they decide what is valid, by the nodata rule."""
+        places = [self._places[b] for b in bands]
+        pixels: dict[tuple[int, int], NDArray[Any]] = {}
+        masks = []
+        for file in dict.fromkeys(f for f, _ in places):
+            mine = tuple(dict.fromkeys(i for f, i in places if f == file))
+            found, good = self._reader(file, mine).read(window)
+            pixels |= {(file, i): plane for i, plane in zip(mine, found, strict=True)}
+            masks.append(good)
+        valid = np.logical_or.reduce(masks) if self.rule == "all" else np.logical_and.reduce(masks)
+        planes = [pixels[place] for place in places]
+        for plane in planes:
+            if plane.dtype.kind == "f":
+                valid &= np.isfinite(plane)
+        return planes, valid
+
+    def _reader(self, file: int, indexes: tuple[int, ...]) -> Any:
+        key = file, indexes
+        if key not in self._readers:
+            path, rule, value = self.part.files[file], self.rule, self.nodata_value
+            if self.resampled:
+                opened: Any = WarpedReader(path, indexes, rule, value, self.grid, self.part.resample)
+            else:
+                opened = RasterReader(path, indexes, rule, value)
+            self._readers.setdefault(key, opened)
+        return self._readers[key]
+
+
+def _names(part: Files, infos: Sequence[RasterInfo], chosen: Sequence[tuple[int, int]]) -> tuple[str, ...]:
+    """Band names: what told them, else the files' own; of another source than `image` with the source's name."""
+    apart = part.names or band_names(part.files)
+    single = all(i.count - bool(i.alpha) == 1 for i in infos)
+    if len(infos) == 1:
+        own = [infos[f].names[i - 1] for f, i in chosen]
+    elif single:
+        own = [apart[f] for f, _ in chosen]
+    else:
+        own = [f"{apart[f]}:{infos[f].names[i - 1]}" for f, i in chosen]
+    if part.names and len(part.names) == len(chosen):
+        own = list(part.names)
+    if part.source == "image":
+        return tuple(own)
+    return (part.source,) if len(own) == 1 else tuple(f"{part.source}:{n}" for n in own)
+
+
+class WarpedReader:
+    """A raster of another grid on the reference grid, resampled window by window with the exact transformation."""
+
+    def __init__(
+        self, path: Any, indexes: Sequence[int], rule: str, nodata_value: float | None, grid: Grid, resample: str
+    ) -> None:
+        self.path, self.grid, self.indexes, self.resample = path, grid, tuple(indexes), resample
+        self.info = raster_info(path)
+        self.rule: NodataRule = rule  # type: ignore[assignment]
+        tags = [self.info.nodata[i - 1] for i in self.indexes]
+        self.nodata = [nodata_value if t is None else t for t in tags]
+        self._handles = local()
+
+    def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Raw pixels (C, h, w) of a window inside the grid, and where the raster has any."""
+        box = RioWindow(window.col, window.row, window.width, window.height)
+        handle = self._handle()
+        try:
+            pixels = handle.read(list(self.indexes), window=box, out_dtype=self.info.dtype)
+            covered = handle.read(self.info.alpha or handle.count, window=box) > 0
+        except (raster.RasterioError, raster.CPLE_BaseError) as e:
+            cause = redacted(str(e.__cause__ or e).strip(), self.path)
+            raise DataError("raster-corrupt", self.path, f"cannot be read ({cause})", "replace the file") from e
+        return pixels, covered & valid_pixels(pixels, self.rule, self.nodata)
+
+    def _handle(self) -> Any:
+        if not hasattr(self._handles, "warped"):
+            nodata = self.nodata[0] if self.rule != "none" else None
+            self._handles.source = raster.open_dataset(self.path)
+            self._handles.warped = WarpedVRT(
+                self._handles.source, crs=self.grid.crs, transform=self.grid.transform, height=self.grid.height,
+                width=self.grid.width, resampling=Resampling[self.resample], src_nodata=nodata, nodata=nodata,
+                add_alpha=self.info.alpha is None, tolerance=1e-6,  # exact in each pixel, so that no window differs
+            )  # fmt: skip
+        return self._handles.warped
+
+
+class PluginReader:
+    """A user's own reader behind `module:function`.
+
+    The function is called with the location of the manifest (or None) and the options; it returns an object with
+    `names` or `count`, `dtype`, `read(window)` giving pixels (C, h, w) or (pixels, valid), and `grid` where it is the
+    reference image (else it is read on the reference grid).
+    """
+
+    plain = False
+    block = (256, 256)
+
+    def __init__(self, part: Plugin, grid: Grid | None) -> None:
+        function = lookup({}, part.function, "reader")
+        self.own = called("reader", part.function, function, part.location, **dict(part.options))
+        if not callable(getattr(self.own, "read", None)):
+            raise DataError("reader-read", part.function, f"gives {type(self.own).__name__}, which has no read(window)",
+                            "return an object with read, dtype, and names or count")  # fmt: skip
+        found = getattr(self.own, "grid", None)
+        if grid is None and not isinstance(found, Grid):
+            raise DataError("source-reference", part.function, "its reader has no `grid`, and it is the reference image",
+                            "give it the attribute `grid`, a swath.Grid")  # fmt: skip
+        if grid is not None and found is not None and not on_grid(found, grid):
+            raise DataError("source-grid", part.function, f"its reader is {_size(found)}, the image {_size(grid)}",
+                            "let it read on the image's grid")  # fmt: skip
+        self.function = part.function
+        self.grid: Grid = grid or found  # type: ignore[assignment]
+        count = getattr(self.own, "count", None)
+        names = tuple(getattr(self.own, "names", None) or (f"b{i}" for i in range(1, (count or 1) + 1)))
+        if part.source != "image":
+            names = (part.source,) if len(names) == 1 else tuple(f"{part.source}:{n}" for n in names)
+        self.names = names
+        self._lock = Lock()  # a user's reader need not know of threads
+        self.dtypes = (_dtype_of(self.own, part.function).name,) * len(names)
+        self.nodata: tuple[float | None, ...] = (None,) * len(names)
+
+    def read(self, window: Window, bands: Sequence[int]) -> Planes:
+        """The wanted bands of a window. Raises DataError where the reader gives another shape."""
+        with self._lock:
+            given = called("reader", self.function, self.own.read, window)
+        pixels, valid = given if isinstance(given, tuple) else (given, None)
+        pixels = np.asarray(pixels)
+        if pixels.shape != (len(self.names), *window.shape):
+            raise DataError("reader-shape", self.function, f"read gave {pixels.shape} for a window of {window.shape}, "
+                            f"{(len(self.names), *window.shape)} is expected", "return (bands, rows, columns)")  # fmt: skip
+        good = np.ones(window.shape, bool) if valid is None else np.asarray(valid, bool)
+        if pixels.dtype.kind == "f":
+            good = good & np.isfinite(pixels[list(bands)]).all(0)
+        return [pixels[b] for b in bands], good
+
+
+def _dtype_of(own: Any, function: str) -> np.dtype[Any]:
+    given = getattr(own, "dtype", "float32")
+    try:
+        return np.dtype(given)
+    except TypeError as e:
+        raise DataError("reader-dtype", function, f"its reader has the dtype {given!r}, no type of NumPy", "such as 'float32'") from e
+
+
+def _refuse_apart(part: Files, info: RasterInfo, grid: Grid) -> None:
+    """Raises DataError where a source cannot be placed on the reference grid, or covers nothing of it."""
+    if info.grid.crs is None or grid.crs is None:
+        raise DataError("source-grid", info.path, f"the source '{part.source}' is {_size(info.grid)}, the image "
+                        f"{_size(grid)}, and without georeference they cannot be aligned",
+                        "give both a coordinate system, or equal sizes")  # fmt: skip
+    left, bottom, right, top = vector.transform_bounds(info.grid.bounds, info.grid.crs, grid.crs)
+    a, b, c, d = grid.bounds
+    if right <= a or left >= c or top <= b or bottom >= d:
+        raise DataError("source-disjoint", info.path, f"the source '{part.source}' lies off the image "
+                        f"({crs_name(info.grid.crs)} {left:.8g} {bottom:.8g} {right:.8g} {top:.8g})",
+                        "check the pair and both CRS")  # fmt: skip
+
+
+def _size(grid: Grid) -> str:
+    return f"{grid.width} x {grid.height} pixels of {grid.pixel_size[0]:.6g}"

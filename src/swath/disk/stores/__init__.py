@@ -1,0 +1,1 @@
+"""Samples kept: schema, records, index, card."""

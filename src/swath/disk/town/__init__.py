@@ -1,0 +1,1 @@
+"""A believable georeferenced town to try Swath on."""

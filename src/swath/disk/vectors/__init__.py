@@ -1,0 +1,1 @@
+"""Vector files: polygons and points read and written."""

@@ -1,0 +1,196 @@
+"""Points of any vector file, with class, split and scene: what samples are cut around, or sparse labels."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from pyproj.exceptions import ProjError
+
+from swath.core.errors import DataError
+from swath.core.grid import Grid
+from swath.core.legend import Legend, unknown_values
+from swath.core.selection import pixel_of
+from swath.core.splits import SPLIT_OF, SPLITS
+from swath.disk.rasters.crs import crs_name, project
+from swath.disk.vectors import vector
+
+FIELDS = ("id", "class", "name", "split", "x", "y", "scene")  # a layer that has all of them is one of ours
+
+
+@dataclass(frozen=True)
+class Points:
+    """Points of a vector file in its own CRS, (n,) each, in the file's order.
+
+    `ids` are the file's own (column `id`, else the feature id); `indices` the class indices, `ignore` where there is no
+    class; `splits` 0..2, -1 where the file names none; `scenes` the scene's name, None where any will do.
+    """
+
+    path: Path
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    ids: NDArray[np.int64]
+    indices: NDArray[np.int64]
+    splits: NDArray[np.int64]
+    scenes: NDArray[Any]
+    systems: NDArray[Any]
+    empty: int
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def own_splits(self) -> bool:
+        """True where the file says to which split points belong."""
+        return bool((self.splits >= 0).any())
+
+    def on_grid(self, grid: Grid, scene: str) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """(numbers, rows, columns) of the points that are meant for a scene, as pixels of its grid, perhaps beyond it.
+
+        Raises DataError where only one of points and image has a CRS.
+        """
+        wanted = np.array([s is None or s == scene for s in self.scenes], bool)
+        found: list[list[NDArray[np.int64]]] = []
+        for crs in dict.fromkeys(self.systems[wanted].tolist()):
+            own = np.flatnonzero(wanted & np.array([s == crs for s in self.systems], bool))
+            placed = self._placed(np.column_stack([self.x[own], self.y[own]]), crs, grid)
+            far = ~np.isfinite(placed).all(1)
+            placed[far] = -1e9  # a place beyond every raster
+            own_rows, own_cols = pixel_of(placed[:, 1], placed[:, 0])
+            found.append([own, own_rows, own_cols])
+        nothing: NDArray[np.int64] = np.empty(0, np.int64)
+        numbers, rows, cols = (np.concatenate([nothing, *column]) for column in (zip(*found, strict=True) if found else ((),) * 3))
+        order = np.argsort(numbers, kind="stable")
+        return numbers[order], rows[order], cols[order]
+
+    def _placed(self, xy: NDArray[np.float64], crs: str | None, grid: Grid) -> NDArray[np.float64]:
+        """(column, row) of coordinates, in pixels."""
+        if (crs is None) != (grid.crs is None):
+            which = "the points have no CRS" if crs is None else "the image has no CRS"
+            raise DataError("crs-missing", self.path, f"{which}, the other has {crs_name(crs or grid.crs)}",
+                            "assign the right one, such as with ogr2ogr -a_srs or gdal_edit.py -a_srs")  # fmt: skip
+        if crs is not None and grid.crs is not None and crs != grid.crs:
+            try:
+                xy = project(xy, crs, grid.crs)
+            except ProjError as e:
+                raise DataError("labels-crs", self.path, f"{crs_name(crs)} cannot be transformed", "check its CRS") from e
+        t = ~grid.transform
+        return np.column_stack([t.a * xy[:, 0] + t.b * xy[:, 1] + t.c, t.d * xy[:, 0] + t.e * xy[:, 1] + t.f])
+
+
+def holds_points(path: Path, layer: str | None = None) -> bool:
+    """True for a vector layer whose geometries are points by its header, or by all its features where that says nothing."""
+    geometry = vector.vector_info(path, layer).geometry
+    if geometry is None or "Unknown" not in geometry:
+        return geometry is not None and geometry.removeprefix("2.5D ").replace("Multi", "").split(" ")[0] == "Point"
+    kinds = shapely.get_type_id(vector.read_features(path, layer=layer).geometry)
+    there = kinds[kinds >= 0]  # -1: none
+    return bool(len(there)) and bool(np.isin(there, (shapely.GeometryType.POINT, shapely.GeometryType.MULTIPOINT)).all())
+
+
+def read_points(path: Path, legend: Legend, *, layer: str | None = None, field: str | None = None) -> Points:
+    """The points of a file; the class is looked up in `field`, the legend's field, or `class`, whichever is there.
+
+    A file of `swath points` is known by its columns: its layers belong together, and its classes are class ids. Of
+    polygons and lines the centroid is taken, or where it lies outside a point on them; parts of multi-points are points.
+    Raises DataError where the file cannot be read or holds a value that no class stands for.
+    """
+    info = vector.vector_info(path, layer)
+    ours = layer is None and set(FIELDS) <= set(info.fields)
+    chosen = "class" if ours else _class_field(info.fields, field or legend.field)
+    parts = [_layer(path, name, chosen, legend, ours=ours) for name in (info.layers if ours else [info.layer])]
+    joined = [np.concatenate(column) for column in zip(*[p[:-1] for p in parts], strict=True)]
+    x, y, ids, indices, splits, scenes, systems = joined
+    return Points(path, x, y, ids, indices, splits, scenes, systems, sum(p[-1] for p in parts))
+
+
+def _class_field(fields: Sequence[str], wanted: str | None) -> str | None:
+    if wanted in fields:
+        return wanted
+    return next((f for f in fields if f.lower() == "class"), None)
+
+
+def _layer(path: Path, layer: str, field: str | None, legend: Legend, *, ours: bool) -> tuple[Any, ...]:
+    from pyogrio.errors import DataLayerError, DataSourceError
+    from pyogrio.raw import read
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a measured geometry is a point like others
+            meta, fids, wkb, data = read(path, layer=layer, return_fids=True, force_2d=True)
+    except (DataSourceError, DataLayerError, ValueError) as e:
+        text = " ".join(str(e).split())[:160]
+        raise DataError("vector-unreadable", path, f"cannot be read ({text})", "is it a whole vector file?") from e
+    columns = {str(n): v for n, v in zip(meta["fields"], data, strict=True)}
+    if wkb is None:
+        raise DataError("vector-no-geometry", path, f"layer '{layer}' holds no geometries", "name another layer")
+    x, y, row, empty = _positions(shapely.from_wkb(wkb, on_invalid="ignore"))
+    nothing = np.full(len(fids), None, object)
+    ids = columns.get("id", fids)
+    ids = np.asarray(fids if ids.dtype.kind not in "iu" else ids, np.int64)
+    values = columns[field] if field else nothing
+    indices = _indices(values, legend, path, ours=ours)
+    splits = _splits(columns.get("split", nothing), path)
+    scenes = np.asarray(columns["scene"], object) if ours else nothing
+    crs = meta["crs"] if meta["crs"] and "Undefined" not in meta["crs"] else None
+    systems = np.full(len(x), crs, object)
+    return x, y, ids[row], indices[row], splits[row], scenes[row], systems, empty
+
+
+def _positions(geometry: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], int]:
+    """(x, y, feature row, number of empty geometries) of one point per geometry, several for multi-points."""
+    usable = ~(shapely.is_missing(geometry) | shapely.is_empty(geometry))
+    empty = int((~usable).sum())
+    row, geometry = np.flatnonzero(usable), geometry[usable]
+    if (shapely.get_type_id(geometry) == shapely.GeometryType.MULTIPOINT).any():
+        geometry, row = _parts(geometry, row)
+    extended = shapely.get_dimensions(geometry) > 0
+    shapes = geometry[extended]
+    centres = shapely.centroid(shapes)
+    astray = ~shapely.intersects(shapes, centres)
+    centres[astray] = shapely.point_on_surface(shapes[astray])
+    geometry = geometry.copy()
+    geometry[extended] = centres
+    return shapely.get_x(geometry), shapely.get_y(geometry), row.astype(np.int64), empty
+
+
+def _parts(geometry: NDArray[Any], row: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """The geometries with multi-points taken apart, and their rows."""
+    multi = shapely.get_type_id(geometry) == shapely.GeometryType.MULTIPOINT
+    parts, of = shapely.get_parts(geometry[multi], return_index=True)
+    joined, rows = np.concatenate([geometry[~multi], parts]), np.concatenate([row[~multi], row[multi][of]])
+    order = np.argsort(rows, kind="stable")
+    return joined[order], rows[order]
+
+
+def _indices(values: NDArray[Any], legend: Legend, path: Path, *, ours: bool) -> NDArray[np.int64]:
+    """Class indices of label values, `ignore` for missing ones; of our own files the values are class ids."""
+    found: dict[Any, int | None] = {}
+    for value in set(values.tolist()):
+        if value is None or value != value:
+            found[value] = legend.ignore
+        elif ours:
+            found[value] = legend.ids.index(int(value)) if int(value) in legend.ids else None
+        else:
+            found[value] = legend.match(value)
+    unknown = [v for v, i in found.items() if i is None]
+    if unknown:
+        raise unknown_values(unknown, path, legend)
+    missing = [v is None or v != v for v in values.tolist()]
+    return np.array([legend.ignore if gone else found[v] for v, gone in zip(values.tolist(), missing, strict=True)], np.int64)
+
+
+def _splits(values: NDArray[Any], path: Path) -> NDArray[np.int64]:
+    out = np.full(len(values), -1, np.int64)
+    for value in {v for v in values.tolist() if isinstance(v, str) and v.strip()}:
+        word = SPLIT_OF.get(value.strip().lower())
+        if word is None:
+            raise DataError("points-split", path, f"unknown split '{value}' in the column `split`", "write trn, val or tst")
+        out[values == value] = SPLITS.index(word)
+    return out
