@@ -116,7 +116,8 @@ def run(config: PathLike, *overrides: str, start: str | None = None, only: str |
     if is_declared(Path(config)):
         if overrides:
             raise ConfigError("override", overrides[0], "a pipeline takes no settings", "write them as `settings` of its steps")
-        return run_declared(config, start=start, only=[w for w in (only or "").split(",") if w], overwrite=overwrite)
+        wanted = [w for w in (only or "").split(",") if w]
+        return run_declared(config, {f.__name__.rstrip("_"): f for f in DECLARED}, start=start, only=wanted, overwrite=overwrite)
     return chain(config, overrides, start=start, only=only, overwrite=overwrite)
 
 
@@ -300,6 +301,10 @@ def fetch(sources: Sequence[PathLike] | PathLike, *, out: PathLike | None = None
     listed = [sources] if isinstance(sources, str | Path) else list(sources)
     globs = [include] if isinstance(include, str) else list(include)
     return step(listed, out, listing=listing, include=globs, limit=limit, overwrite=overwrite)
+
+
+DECLARED = (check, sample, analyze, train, evaluate, predict, vectorize, run, verify, convert, import_, fetch, chip, mosaic, mask, split,
+            points, flatten, summarize, apply)  # fmt: skip  # verbs that a pipeline may declare
 
 
 def _classes(config: PathLike | None, overrides: Sequence[str]) -> tuple[Legend | None, LabelsSpec | None, bool]:

@@ -12,14 +12,12 @@ import glob
 import hashlib
 import inspect
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import chdir
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from swath import api
-from swath.commands import python_name
 from swath.core.errors import ConfigError, DataError, SwathError, did_you_mean
 from swath.disk.projects.project import load_project
 from swath.disk.publish import make_directory, publish_json
@@ -27,24 +25,18 @@ from swath.disk.sources.stamp import file_stamp
 from swath.messages import say
 from swath.yamltext import Marked, load_yaml
 
-VERBS = ("check", "sample", "analyze", "train", "evaluate", "predict", "vectorize", "run", "verify", "convert", "import", "fetch",
-         "chip", "mosaic", "mask", "split", "points", "flatten", "summarize", "apply")  # fmt: skip
 OUTPUTS = ("out", "statistics", "faults")  # arguments that name what a step makes
 SECTIONS = ("sources", "bands", "labels", "split", "sample", "classes", "model", "augment", "train", "predict", "vectorize")
 
 
 @dataclass(frozen=True)
 class Step:
-    """One declared step: its name, verb and arguments."""
+    """One declared step: its name, its verb with the function, and its arguments."""
 
     name: str
     verb: str
+    function: Callable[..., Any]
     arguments: Mapping[str, Any]
-
-    @property
-    def function(self) -> Any:
-        """The verb's function."""
-        return getattr(api, python_name(self.verb))
 
 
 def is_declared(path: Path) -> bool:
@@ -54,16 +46,16 @@ def is_declared(path: Path) -> bool:
 
 
 def run_declared(
-    path: str | Path, *, start: str | None = None, only: Sequence[str] = (), overwrite: bool = False
+    path: str | Path, verbs: Mapping[str, Callable[..., Any]], *, start: str | None = None, only: Sequence[str] = (), overwrite: bool = False
 ) -> dict[str, Any]:
-    """Every step of a declared pipeline: `steps` [{name, verb, executed, result}], `executed` names.
+    """Every step of a declared pipeline, done by the functions of `verbs`: `steps` [{name, verb, executed, result}], `executed` names.
 
     A step is skipped where its arguments and the content of its inputs are as they were, and its output is as it was
     left. `start` makes that step and all later ones anew, `only` some alone. Paths are relative to the file.
     Raises ConfigError for steps and arguments that there are not, and what the verbs raise; steps before are kept.
     """
     path = Path(path).absolute()
-    steps = read_steps(load_yaml(path))
+    steps = read_steps(load_yaml(path), verbs)
     names = [s.name for s in steps]
     for word in [*([start] if start else []), *only]:
         if word not in names:
@@ -92,7 +84,7 @@ def run_declared(
     return {"pipeline": str(path), "steps": found, "executed": [s["name"] for s in found if s["executed"]]}
 
 
-def read_steps(marked: Marked) -> list[Step]:
+def read_steps(marked: Marked, verbs: Mapping[str, Callable[..., Any]]) -> list[Step]:
     """The steps of parsed text. Raises ConfigError with the place."""
     value = marked.value
     unknown = [k for k in value if k != "steps"]
@@ -104,7 +96,7 @@ def read_steps(marked: Marked) -> list[Step]:
         raise ConfigError("steps-empty", marked.where(("steps",)), "`steps` lists nothing", "write - VERB: {argument: value}")
     steps: list[Step] = []
     for n, entry in enumerate(listed):
-        step = _step(entry, marked.where(("steps", n)))
+        step = _step(entry, marked.where(("steps", n)), verbs)
         often = 0 if "name" in entry else sum(s.verb == step.verb for s in steps)
         steps.append(step if not often else replace(step, name=f"{step.name}_{often + 1}"))
     twice = [s.name for s in steps if [t.name for t in steps].count(s.name) > 1]
@@ -113,14 +105,14 @@ def read_steps(marked: Marked) -> list[Step]:
     return steps
 
 
-def _step(entry: Any, where: str) -> Step:
-    verbs = [k for k in entry if k != "name"] if isinstance(entry, dict) else []
-    if len(verbs) != 1 or not isinstance(entry[verbs[0]], dict):
+def _step(entry: Any, where: str, verbs: Mapping[str, Callable[..., Any]]) -> Step:
+    words = [k for k in entry if k != "name"] if isinstance(entry, dict) else []
+    if len(words) != 1 or not isinstance(entry[words[0]], dict):
         raise ConfigError("step-form", where, "a step is one verb with its arguments", "write - VERB: {argument: value}")
-    verb = str(verbs[0])
-    if verb not in VERBS:
-        raise ConfigError("verb-unknown", where, f"no verb '{verb}'", did_you_mean(verb, VERBS))
-    step = Step(str(entry.get("name", verb)), verb, entry[verb])
+    verb = str(words[0])
+    if verb not in verbs:
+        raise ConfigError("verb-unknown", where, f"no verb '{verb}'", did_you_mean(verb, verbs))
+    step = Step(str(entry.get("name", verb)), verb, verbs[verb], entry[verb])
     known = {p.name: p for p in inspect.signature(step.function).parameters.values()}
     takes = [("settings" if n == "overrides" else n) for n in known]
     for name in step.arguments:

@@ -22,7 +22,8 @@ from swath.disk.audits.labels import LayerAudit, crs_findings, placement
 from swath.disk.audits.pairs import LabelAudit, pair_findings, raster_input, unreadable_input, vector_input
 from swath.disk.audits.points import place_findings
 from swath.disk.audits.scenes import Member, image_findings, leak_findings
-from swath.disk.projects.project import Project, points_path, select_bands, with_points
+from swath.disk.projects.opened import points_path, select_bands
+from swath.disk.projects.project import Project, with_points
 from swath.disk.rasters.geotiff import require_free
 from swath.disk.rasters.raster import RasterInfo
 from swath.disk.remote.access import is_remote, location, remote_access

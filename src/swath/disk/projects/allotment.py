@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,11 +12,9 @@ from swath.core.correlogram import correlation_range
 from swath.core.errors import ConfigError, DataError
 from swath.core.splits import SPLITS, Block, Region, Split, block_size, block_windows
 from swath.core.windows import Window, grid_windows
+from swath.disk.projects.opened import Opened
 from swath.disk.projects.shared import without_shared
 from swath.disk.scenes.labels import Labels
-
-if TYPE_CHECKING:
-    from swath.disk.projects.project import Project
 
 Boxes = dict[tuple[Split, int], list[Window]]  # what is held out of each scene
 _WHOLE = ("scene", "group")  # units that are never cut
@@ -24,7 +22,7 @@ _ENOUGH = 8  # of them, from which on whole ones are held out
 _LOOK, _PLANE, _SCENES = 40_000_000, 256, 8  # for the range of labels: pixels read, side of a thinned plane, scenes
 
 
-def decide_regions(project: Project) -> tuple[tuple[Region, ...], ...]:
+def decide_regions(project: Opened) -> tuple[tuple[Region, ...], ...]:
     """Which label pixels belong to which split, per scene.
 
     Rows of the manifest with a split keep it. Where there is no `val` (or, if asked for, no `tst`), it is held out of
@@ -76,7 +74,7 @@ def _scene_regions(shape: tuple[int, int], held: list[tuple[Split, Window]], buf
     return [Region("trn", None, tuple(w.pad(buffer).clip(*shape) for _, w in held)), *regions]
 
 
-def _first_files(project: Project, regions: list[list[Region]]) -> tuple[tuple[Region, ...], ...]:
+def _first_files(project: Opened, regions: list[list[Region]]) -> tuple[tuple[Region, ...], ...]:
     """The regions without the training scenes beyond `split.files`."""
     most, trained = project.config.split.files, 0
     out = []
@@ -89,7 +87,7 @@ def _first_files(project: Project, regions: list[list[Region]]) -> tuple[tuple[R
     return tuple(out)
 
 
-def _held_out(project: Project, open_scenes: list[int], wanted: Mapping[Split, float]) -> Boxes:
+def _held_out(project: Opened, open_scenes: list[int], wanted: Mapping[Split, float]) -> Boxes:
     spec, by = project.config.split, _unit(project, open_scenes)
     units = _units(project, open_scenes, by) if by in _WHOLE else []
     blocks = _whole_blocks(project, units) if units else _blocks(project, open_scenes)
@@ -107,7 +105,7 @@ def _held_out(project: Project, open_scenes: list[int], wanted: Mapping[Split, f
     return held
 
 
-def _unit(project: Project, open_scenes: Sequence[int]) -> str:
+def _unit(project: Opened, open_scenes: Sequence[int]) -> str:
     """`split.by`, decided where it is open."""
     by = project.config.split.by
     if by != "auto":
@@ -116,18 +114,18 @@ def _unit(project: Project, open_scenes: Sequence[int]) -> str:
     found = len(_units(project, open_scenes, "group")) if grouped else len(open_scenes)
     by = ("group" if grouped else "scene") if found >= _ENOUGH else "block"
     what = f"{found} groups of training scenes" if grouped else f"{found} training scenes"
-    project._decided("split.by", by, f"{what}: " + ("too few" if by == "block" else "enough to hold out whole ones"))
+    project.decided("split.by", by, f"{what}: " + ("too few" if by == "block" else "enough to hold out whole ones"))
     return by
 
 
-def _units(project: Project, scenes: Sequence[int], by: str) -> list[list[int]]:
+def _units(project: Opened, scenes: Sequence[int], by: str) -> list[list[int]]:
     """Scenes that stay together: rows of one image, and with `group` those of one group."""
     rows = [project.scenes[i] for i in scenes]
     ties = [[("image", s.image.resolve()), *([("group", s.group)] if by == "group" and s.group else [])] for s in rows]
     return [[scenes[n] for n in unit] for unit in tied(ties)]
 
 
-def _whole_blocks(project: Project, units: Sequence[Sequence[int]]) -> list[Block]:
+def _whole_blocks(project: Opened, units: Sequence[Sequence[int]]) -> list[Block]:
     """One block per unit, placed at its first scene, with the labelled pixels of all its scenes."""
     return [
         Block(unit[0], Window(0, 0, *project.infos[unit[0]].grid.shape), sum(class_pixels(project, i) for i in unit))
@@ -135,7 +133,7 @@ def _whole_blocks(project: Project, units: Sequence[Sequence[int]]) -> list[Bloc
     ]
 
 
-def _boxes(project: Project, groups: Held, units: Sequence[Sequence[int]]) -> Boxes:
+def _boxes(project: Opened, groups: Held, units: Sequence[Sequence[int]]) -> Boxes:
     """The windows of every split and scene; a block of a unit stands for all of its scenes."""
     together = {unit[0]: unit for unit in units}
     held: Boxes = {}
@@ -148,14 +146,14 @@ def _boxes(project: Project, groups: Held, units: Sequence[Sequence[int]]) -> Bo
     return held
 
 
-def _require_room(project: Project, blocks: Sequence[Block]) -> None:
+def _require_room(project: Opened, blocks: Sequence[Block]) -> None:
     side, buffer = max(max(b.window.shape) for b in blocks), project.config.split.buffer
     if 2 * buffer >= side:
         raise ConfigError("split-buffer", "split.buffer", f"{buffer} pixels on every side leave nothing of blocks of {side}",
                           "use a smaller split.buffer or a larger split.block")  # fmt: skip
 
 
-def _blocks(project: Project, scenes: list[int]) -> list[Block]:
+def _blocks(project: Opened, scenes: list[int]) -> list[Block]:
     side = block_side(project, scenes)
     return [
         Block(i, w, class_pixels(project, i, w))
@@ -164,7 +162,7 @@ def _blocks(project: Project, scenes: list[int]) -> list[Block]:
     ]
 
 
-def block_side(project: Project, scenes: Sequence[int]) -> int:
+def block_side(project: Opened, scenes: Sequence[int]) -> int:
     """The side of spatial blocks in pixels: `split.block`, or as many pixels as give about 16 of them.
 
     They are no larger than a sample, unless labels resemble each other farther than that: then as large as their range,
@@ -183,11 +181,11 @@ def block_side(project: Project, scenes: Sequence[int]) -> int:
         if reach > side and most > side:
             side = min(most, -(-int(np.ceil(reach)) // 32) * 32)
             why = why.replace("none larger than a sample", "as large as that leaves")
-    project._decided("split.block", side, why)
+    project.decided("split.block", side, why)
     return side
 
 
-def label_range(project: Project, scenes: Sequence[int]) -> tuple[float, bool] | None:
+def label_range(project: Opened, scenes: Sequence[int]) -> tuple[float, bool] | None:
     """The range of the labels' autocorrelation in pixels, and whether it was reached; see `correlation_range`.
 
     Looks at up to eight scenes, 40 million pixels in all, thinned to planes of at most 256 pixels a side.
@@ -212,7 +210,7 @@ def _middle(shape: tuple[int, int], most: int) -> Window:
     return Window((shape[0] - height) // 2, (shape[1] - width) // 2, height, width)
 
 
-def class_pixels(project: Project, scene: int, window: Window | None = None) -> Any:
+def class_pixels(project: Opened, scene: int, window: Window | None = None) -> Any:
     """Labelled pixels per class index, int64 (C,), of a scene or of a window of it; streamed."""
     labels = _labels_of(project, scene)
     shape = project.infos[scene].grid.shape
@@ -224,7 +222,7 @@ def class_pixels(project: Project, scene: int, window: Window | None = None) -> 
     return counts
 
 
-def _labels_of(project: Project, scene: int) -> Labels:
+def _labels_of(project: Opened, scene: int) -> Labels:
     cache = project.__dict__.setdefault("_labels", {})
     if scene not in cache:
         if len(cache) > 64:

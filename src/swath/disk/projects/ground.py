@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import shapely
@@ -17,13 +17,11 @@ from swath.core.events import Events
 from swath.core.grid import Grid
 from swath.core.splits import Region
 from swath.core.windows import Window
+from swath.disk.projects.opened import Opened
 from swath.disk.rasters.crs import project as reproject
 from swath.disk.sources.stack import Image
 from swath.disk.sources.stamp import image_stamp
 from swath.disk.vectors import vector
-
-if TYPE_CHECKING:
-    from swath.disk.projects.project import Project
 
 Kind = Literal["same image", "same content", "same ground"]
 
@@ -40,7 +38,7 @@ class Meeting:
 class Ground:
     """Where the scenes of a project lie, in each other's pixels."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Opened) -> None:
         self.grids: tuple[Grid, ...] = tuple(i.grid for i in project.infos)
         self.sources: tuple[Image, ...] = tuple(s.image for s in project.scenes)
         self.forms = tuple((i.grid.shape, i.count, i.dtype) for i in project.infos)

@@ -13,7 +13,7 @@ from swath.core.errors import DataError
 from swath.core.selection import patch_window
 from swath.core.splits import SPLITS, Region, Split
 from swath.core.windows import Window
-from swath.disk.projects.project import Project
+from swath.disk.projects.opened import Opened
 from swath.disk.rasters.crs import on_grid
 from swath.disk.rasters.crs import project as project_points
 from swath.disk.rasters.raster import raster_info
@@ -23,10 +23,11 @@ from swath.disk.vectors.points import Points
 
 OUTSIDE, NO_CLASS, BETWEEN, NO_GEOMETRY = "patch outside the image", "no class value", "between the splits", "no geometry"
 _SLACK = 0.01  # pixels by which a source may be short: the arithmetic of its coordinate system
+Regions = Sequence[Sequence[Region]]
 Pixels = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 
-def place_points(project: Project) -> tuple[dict[Split, list[Place]], dict[str, int]]:
+def place_points(project: Opened, regions: Regions) -> tuple[dict[Split, list[Place]], dict[str, int]]:
     """The samples per split, scene by scene in the file's order, and the numbers of points refused by reason.
 
     A patch must lie inside its image. A point's split is its own, else that of the region which holds its pixel. Its
@@ -39,7 +40,7 @@ def place_points(project: Project) -> tuple[dict[Split, list[Place]], dict[str, 
     for i in range(len(project.scenes)):
         for n, row, col in zip(*_inside(project, points, i), strict=True):
             label, sparse = int(points.indices[n]), _sparse(project, i)
-            split = _split(points, int(n), project.regions[i], int(row), int(col))
+            split = _split(points, int(n), regions[i], int(row), int(col))
             if sparse and label == project.legend.ignore:
                 reasons[n] = NO_CLASS
             elif split is None:
@@ -58,7 +59,7 @@ def place_points(project: Project) -> tuple[dict[Split, list[Place]], dict[str, 
     return {s: _counted_once(found) if s != "trn" else found for s, found in places.items()}, dict(refused)
 
 
-def own_regions(project: Project) -> tuple[tuple[Region, ...], ...] | None:
+def own_regions(project: Opened) -> tuple[tuple[Region, ...], ...] | None:
     """The regions by the points' own column `split`; None where the file has none.
 
     Labels of test patches belong to the test split alone, of the others those of validation patches to validation.
@@ -84,17 +85,17 @@ def own_regions(project: Project) -> tuple[tuple[Region, ...], ...] | None:
     return tuple(found)
 
 
-def _required(project: Project) -> Points:
+def _required(project: Opened) -> Points:
     assert project.points is not None
     return project.points
 
 
-def _sparse(project: Project, scene: int) -> bool:
+def _sparse(project: Opened, scene: int) -> bool:
     """True where the points are a scene's only labels."""
     return project.scenes[scene].labels == project.points_path
 
 
-def _inside(project: Project, points: Points, scene: int) -> Pixels:
+def _inside(project: Opened, points: Points, scene: int) -> Pixels:
     """(numbers, rows, columns) of the points whose patch lies inside a scene, in every one of its sources."""
     grid, side = project.infos[scene].grid, project.tile
     numbers, rows, cols = points.on_grid(grid, project.scenes[scene].name)
@@ -105,7 +106,7 @@ def _inside(project: Project, points: Points, scene: int) -> Pixels:
     return numbers[fits], rows[fits], cols[fits]
 
 
-def _outlines(project: Project, scene: int) -> list[shapely.Geometry]:
+def _outlines(project: Opened, scene: int) -> list[shapely.Geometry]:
     """The ground of the files of a scene's other sources, as polygons in the pixels of its grid."""
     image, grid = project.scenes[scene].image, project.infos[scene].grid
     if not isinstance(image, Stack):

@@ -7,22 +7,20 @@ import json
 import os
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from swath.config import Config, load_config, omitted
+from swath.config import load_config, omitted
 from swath.core.bands import Bands, Scope
-from swath.core.errors import ConfigError, DataError, did_you_mean
-from swath.core.events import Events
-from swath.core.filters import Filter
-from swath.core.legend import Legend
+from swath.core.errors import ConfigError, DataError
 from swath.core.splits import Region, Split
 from swath.core.statistics import KEEP, BandStatistics
 from swath.core.windows import Window, grid_windows
+from swath.disk.projects.opened import Opened, Reason, points_path
 from swath.disk.readahead import read_ahead
 from swath.disk.remote.access import is_remote, remote_access
 from swath.disk.scenes.manifest import Scene, config_scenes
@@ -30,137 +28,33 @@ from swath.disk.scenes.sources import with_sources
 from swath.disk.sources.stack import Stack
 from swath.disk.sources.stamp import file_stamp, image_stamp
 from swath.disk.stores.store import fitting_card
-from swath.disk.vectors.points import Points, read_points
 
 if TYPE_CHECKING:  # GDAL is loaded where a scene is opened: training from a store does without
-    from swath.disk.rasters.raster import RasterInfo
-    from swath.disk.scenes.labels import Labels
-    from swath.disk.sources.images import Reader
+    pass
 
-Reason = tuple[str, Any, str]
-SAMPLE_SECTIONS = (
-    "sources",
-    "bands",
-    "labels",
-    "split",
-    "sample",
-    "classes",
-)  # of the config: what decides the samples
+SAMPLE_SECTIONS = ("sources", "bands", "labels", "split", "sample", "classes")  # of the config: what decides the samples
 SCENE_SECTIONS = ("sources", "bands", "labels", "split", "sample")  # without a meaning where a store is named
 _FIT_PIXELS = 8_000_000  # pixels per band that the scaling is fitted on; beyond it, evenly spread blocks are read
 
 
 @dataclass
-class Project:
-    """A config with its legend, scenes and the decisions taken from the data; the root of every step on a config.
-
-    `card` is that of the store that `train.store` names; then no scene is opened.
-    """
-
-    path: Path
-    config: Config
-    legend: Legend
-    scenes: tuple[Scene, ...]
-    reasons: list[Reason] = field(default_factory=list)
-    events: Events = field(default_factory=Events)
-    card: dict[str, Any] | None = field(default=None, repr=False)
-    _opened: set[int] = field(default_factory=set, repr=False)
-
-    @property
-    def run_dir(self) -> Path:
-        """The directory of the run: `output`, or runs/<config stem> beside the config."""
-        given = self.config.output
-        return (self.path.parent / given if given else self.path.parent / "runs" / self.path.stem).absolute()
-
-    @property
-    def store_dir(self) -> Path:
-        """Where `sample` puts its store."""
-        return self.run_dir / "samples.store"
-
-    @cached_property
-    def infos(self) -> tuple[RasterInfo, ...]:
-        """The header of every scene's image."""
-        from swath.disk.sources.images import image_info
-
-        return tuple(image_info(s.image) for s in self.scenes)
-
-    @cached_property
-    def bands(self) -> Bands:
-        """The selected bands, scaling not yet fitted."""
-        return select_bands(self.config, self.infos[self._first], self.scenes[self._first])
-
-    @property
-    def _first(self) -> int:
-        return next((i for i, s in enumerate(self.scenes) if s.split in (None, "trn")), 0)
-
-    def reader(self, scene: int) -> Reader:
-        """The reader of a scene's selected bands."""
-        from swath.disk.sources.images import open_image
-
-        return open_image(self.scenes[scene].image, self.bands)
-
-    def labels(self, scene: int) -> Labels:
-        """The labels of a scene on its grid; what happens to them is counted at the first opening only."""
-        from swath.disk.scenes.labels import open_labels
-
-        events = Events() if scene in self._opened else self.events
-        self._opened.add(scene)
-        mine, grid = self.scenes[scene], self.infos[scene].grid
-        alone = sum(s.labels == mine.labels for s in self.scenes) == 1
-        return open_labels(mine, grid, self.legend, self.config.labels, events, alone=alone)
-
-    @property
-    def points_path(self) -> Path | None:
-        """The file of the points that samples are cut around, if the config names one."""
-        return points_path(self.config, self.path)
-
-    @cached_property
-    def points(self) -> Points | None:
-        """The points that samples are cut around; None: samples lie on a grid."""
-        return None if self.points_path is None else read_points(self.points_path, self.legend)
+class Project(Opened):
+    """The root of every step on a config: what is decided from the labels as well, such as which pixels each split uses."""
 
     @cached_property
     def placed(self) -> tuple[dict[Split, list[Any]], dict[str, int]]:
         """The samples around the points per split, and the numbers of points refused by reason."""
         from swath.disk.projects.point_places import place_points
 
-        places, refused = place_points(self)
+        places, refused = place_points(self, self.regions)
         shown = ", ".join(f"{n} {reason}" for reason, n in refused.items())
-        self._decided("sample.points", sum(map(len, places.values())), f"samples around points; refused: {shown or 'none'}")
+        self.decided("sample.points", sum(map(len, places.values())), f"samples around points; refused: {shown or 'none'}")
         return places, refused
-
-    @cached_property
-    def tile(self) -> int:
-        """The side of samples in pixels."""
-        if self.card is not None:
-            return int(self.card["schema"]["side"])
-        if self.config.sample.tile != "auto":
-            return self.config.sample.tile
-        if self.points_path is not None:
-            tile = min(64, *(n for i in self.infos for n in i.grid.shape))
-            self._decided("sample.tile", tile, "patches around points; at most the smallest scene")
-            return tile
-        side = int(np.median([min(i.grid.shape) for i in self.infos]))
-        tile = max(32, min(512, -(-side // 16) * 16))
-        self._decided("sample.tile", tile, f"scenes are about {side} pixels wide; at most 512")
-        return tile
-
-    @cached_property
-    def crop(self) -> int:
-        """The side of training crops in pixels."""
-        wanted = self.config.train.crop
-        if wanted != "auto":
-            if wanted > self.tile:
-                self._decided("train.crop", self.tile, f"a sample has no more; {wanted} was asked for")
-            return min(wanted, self.tile)
-        crop = min(256, self.tile)
-        self._decided("train.crop", crop, "enough context at a cost small enough for many steps; at most a sample")
-        return crop
 
     @cached_property
     def regions(self) -> tuple[tuple[Region, ...], ...]:
         """Per scene, which label pixels belong to which split; empty for a scene without labels."""
-        from swath.disk.projects.allotment import decide_regions  # which needs this class
+        from swath.disk.projects.allotment import decide_regions
 
         if self.points is not None:
             from swath.disk.projects.point_places import own_regions
@@ -174,23 +68,6 @@ class Project:
         """The region of one split in one scene, if it has one."""
         return next((r for r in self.regions[scene] if r.split == split), None)
 
-    @cached_property
-    def filter(self) -> Filter:
-        """The sampling filter, classes by index."""
-        spec = self.config.sample
-        floors = {self.legend.index(name): floor for name, floor in spec.class_min.items()}
-        return Filter(spec.min_annotated, floors, spec.class_mode, spec.max_nodata)
-
-    @property
-    def stride(self) -> int:
-        """The step between training samples in pixels."""
-        overlap = self.config.sample.overlap
-        pixels = round(self.tile * overlap) if overlap < 1 else int(overlap)
-        if pixels >= self.tile:
-            raise ConfigError("overlap", "sample.overlap", f"{pixels} pixels is no less than the tile of {self.tile}",
-                              "use a fraction below 1 or fewer pixels")  # fmt: skip
-        return self.tile - pixels
-
     def settle(self) -> list[Reason]:
         """Every setting that the config left out, with its value and reason; decisions from the data first."""
         if self.card is not None:
@@ -202,9 +79,6 @@ class Project:
         decided = {key for key, _, _ in self.reasons}
         rest = [r for r in omitted(self.config) if r[0] not in decided and r[0].split(".")[0] not in unused]
         return self.reasons + rest
-
-    def _decided(self, key: str, value: Any, because: str) -> None:
-        self.reasons.append((key, value, because))
 
     def fingerprint(self, *sections: str) -> str:
         """A hash of config sections and of the inputs (their content and their names relative to the config)."""
@@ -255,45 +129,9 @@ def load_training(path: str | Path, overrides: Sequence[str] = ()) -> Project:
     return Project(path.absolute(), config, legend, (), card=card)
 
 
-def points_path(config: Config, path: Path) -> Path | None:
-    """The file that `sample.points` names, relative to the config at `path`."""
-    return None if config.sample.points is None else path.parent / config.sample.points
-
-
 def with_points(scenes: Sequence[Scene], points: Path | None) -> tuple[Scene, ...]:
     """The scenes; points are the labels of those that have no others."""
     return tuple(s if points is None or s.labels else replace(s, labels=points, layer=None) for s in scenes)
-
-
-def select_bands(config: Config, info: RasterInfo, scene: Scene) -> Bands:
-    """The config's bands as 1-based indexes into the first training scene, unfitted (gain 1, offset 0)."""
-    wanted = config.bands.select
-    indexes = (
-        tuple(i for i in range(1, info.count + 1) if i != info.alpha)
-        if wanted is None
-        else tuple(_band(b, info, scene) for b in wanted)
-    )
-    names = tuple(info.names[i - 1] for i in indexes)
-    spec = config.bands
-    scope: Scope = "dataset" if spec.scope == "auto" else spec.scope
-    n = len(indexes)
-    from swath.disk.sources.images import plain_bands
-
-    plain = plain_bands(scene.image, indexes)
-    return Bands(indexes, names, (1.0,) * n, (0.0,) * n, spec.method, scope, spec.nodata, spec.nodata_value, plain)
-
-
-def _band(band: int | str, info: RasterInfo, scene: Scene) -> int:
-    if isinstance(band, str):
-        names = [n.lower() for n in info.names]
-        if band.lower() not in names:
-            raise DataError("band-missing", scene.image, f"has no band '{band}'", did_you_mean(band, info.names))
-        return names.index(band.lower()) + 1
-    if not 1 <= band <= info.count:
-        raise DataError(
-            "band-missing", scene.image, f"has no band {band}, only 1 to {info.count}", "correct bands.select"
-        )
-    return band
 
 
 def fit_bands(project: Project) -> tuple[Bands, BandStatistics]:
@@ -342,9 +180,9 @@ def _with_scope(project: Project, means: list[Any], total: BandStatistics) -> Ba
     if project.config.bands.scope != "auto":
         return bands
     if len(means) < 8:
-        project._decided("bands.scope", "dataset", f"{len(means)} training scenes: too few to tell how they differ")
+        project.decided("bands.scope", "dataset", f"{len(means)} training scenes: too few to tell how they differ")
         return replace(bands, scope="dataset")
     share = float(np.median(np.std(means, axis=0) / np.maximum(total.std, 1e-12)))
     scope: Scope = "image" if share > 0.5 else "dataset"
-    project._decided("bands.scope", scope, f"the scenes' means differ by {share:.2f} standard deviations")
+    project.decided("bands.scope", scope, f"the scenes' means differ by {share:.2f} standard deviations")
     return replace(bands, scope=scope)

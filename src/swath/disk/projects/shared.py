@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import shapely
 
@@ -11,15 +11,13 @@ from swath.core.errors import DataError, QualityError
 from swath.core.splits import SPLITS, Region, Split
 from swath.core.windows import Window
 from swath.disk.projects.ground import Ground, Meeting, covered, pixels_of
-
-if TYPE_CHECKING:
-    from swath.disk.projects.project import Project
+from swath.disk.projects.opened import Opened
 
 _MOST = 0.5  # of a region, which `auto` cuts out at most
 Cuts = dict[tuple[int, Split], list[Window]]
 
 
-def without_shared(project: Project, regions: Sequence[Sequence[Region]]) -> list[list[Region]]:
+def without_shared(project: Opened, regions: Sequence[Sequence[Region]]) -> list[list[Region]]:
     """The regions of every scene, without the labels whose ground a later split scores in another scene.
 
     Test goes before validation, validation before training. `split.overlap` says what happens: `cut` leaves those
@@ -48,7 +46,7 @@ def without_shared(project: Project, regions: Sequence[Sequence[Region]]) -> lis
         found = [f"{cut} cut, each with at least half of its labels left"] * (cut > 0)
         found += [f"{len(kept)} left whole, as less than half would stay: scores of that ground are too good"] * (len(kept) > 0)
         why = "another split scores ground of training or validation scenes: " + ", ".join(found)
-        project._decided("split.overlap", "cut" if cut else "keep", why)
+        project.decided("split.overlap", "cut" if cut else "keep", why)
     if not any(r.split == "trn" for parts in plain for r in parts):
         raise DataError("split-empty", project.path, "no scene is left for training: other splits score all of its ground",
                         "give the rows the same split, or set split.overlap=keep")  # fmt: skip
