@@ -124,7 +124,7 @@ def test_other_inputs_are_refused(own_town: Path) -> None:
     before = weights(run_of(own_town))
     relabel(own_town)
     for resume in (False, True):
-        with pytest.raises(ResourceError, match="was trained on other inputs: .* have changed; add --overwrite"):
+        with pytest.raises(ResourceError, match=r"was trained on other inputs: .* have changed; add --overwrite"):
             swath.train(own_town, *SHORT, resume=resume)
     assert weights(run_of(own_town)) == before
     assert swath.train(own_town, *SHORT, overwrite=True)["already_done"] is False
