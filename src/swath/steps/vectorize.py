@@ -165,7 +165,7 @@ def _making(path: Path) -> dict[str, Any]:
         tags = read_map_info(path).tags
     except (ValueError, KeyError, TypeError, ConfigError):  # a class table of somebody else's, or a damaged one
         return {}
-    told = {k: tags[k] for k in ("MODEL", "INPUT_STAMP", "SETTINGS") if k in tags}
+    told: dict[str, Any] = {k: tags[k] for k in ("MODEL", "INPUT_STAMP", "SETTINGS") if k in tags}
     if isinstance(told.get("SETTINGS"), dict):
         told["SETTINGS"] = {k: v for k, v in told["SETTINGS"].items() if k != "save"}
     return told
