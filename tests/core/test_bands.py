@@ -149,6 +149,16 @@ def test_pixels_that_are_not_finite_are_invalid_under_every_rule(rule: NodataRul
     assert valid_pixels(raw, rule, float("nan")).tolist() == [[False, True, False, True]]
 
 
+@pytest.mark.parametrize("rule", ["all", "any", "none"])
+def test_numbers_beyond_float32_are_no_data(rule: NodataRule) -> None:
+    raw = np.array([[[1e300, -1e39, 3e38, np.nan]], [[1, 2, 3, 4]]])
+    valid = valid_pixels(raw, rule, None)
+    assert valid.tolist() == [[False, False, True, False]]
+    bands = Bands((1, 2), ("a", "b"), (1.0, 1.0), (0.0, 0.0))
+    with np.errstate(over="ignore"):
+        assert np.isfinite(bands.scale(raw, valid)).all()
+
+
 def test_each_band_may_have_its_own_nodata() -> None:
     raw = np.array([[[1, 9, 1]], [[9, 2, 2]]], np.uint8)
     assert valid_pixels(raw, "all", [1, 2]).tolist() == [[True, True, False]]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tiny_town import corner, pixels, squares, truth, write_image
 
-from swath.core.errors import ConfigError
+from swath.core.errors import ConfigError, DataError
 from swath.disk.rasters.raster import RasterReader
 from swath.engines.choose import Choice, choose, core_side
 from swath.engines.predictor import TorchPredictor, load_predictor
@@ -89,3 +89,10 @@ def test_tiles_are_rounded_to_the_stride(reader: RasterReader, predictor: TorchP
 @pytest.mark.parametrize(("memory", "side"), [(10**12, 144), (30_000_000, 144), (10_000_000, 80), (1, 64)])
 def test_the_memory_bounds_the_tile(reader: RasterReader, memory: int, side: int) -> None:
     assert core_side(reader, PredictSpec(memory=memory), 24, 4) == side
+
+
+@pytest.mark.parametrize("executor", ["rows", "tiles"])
+def test_scores_that_are_no_numbers_are_told(reader: RasterReader, predictor: TorchPredictor, executor: str) -> None:
+    far = replace(predictor, bands=replace(predictor.bands, gain=(1e38,) * 3))
+    with pytest.raises(DataError, match=r"a\.tif rows 0-\d+: the network's scores are no numbers: .* `swath info`"):
+        list(choose(reader, far, PredictSpec(executor=executor)).run(lambda _: None, {}))

@@ -254,6 +254,14 @@ def test_a_raster_without_any_data_is_all_nodata(bundle: Path, tmp_path: Path) -
     assert made["nodata_pixels"] == 2000
 
 
+def test_numbers_beyond_float32_are_nodata(bundle: Path, tmp_path: Path) -> None:
+    far = np.full((3, 40, 50), 300.0)
+    far[1, 20:] = -1e300
+    made = swath.predict(bundle, write_image(tmp_path / "far.tif", far, corner(0)), *ON, out=tmp_path / "out")["maps"][0]
+    assert made["nodata_pixels"] == 1000
+    assert (read(made["map"])[0, 20:] == 255).all()
+
+
 def test_the_output_must_be_a_directory(bundle: Path, image: Path) -> None:
     with pytest.raises(ResourceError, match=r"is a file; name a directory with --out"):
         swath.predict(bundle, image, *ON, out=image)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_town import SIDE, corner, pixels, squares, truth, write_image
+from tiny_town import SIDE, corner, pixels, squares, truth, write_image, write_squares
 
 import swath
 from swath.core.errors import ConfigError, DataError, ResourceError
@@ -112,6 +112,48 @@ def test_other_settings_are_refused_by_name(own_town: Path) -> None:
     assert swath.train(own_town, *SHORT, "train.lr=0.5", overwrite=True)["already_done"] is False
     assert weights(run_of(own_town)) != before
     assert swath.train(own_town, *SHORT, "train.lr=0.5", "predict.tile=64", "runtime.memory=1GB")["already_done"] is True
+
+
+def relabel(config: Path) -> None:
+    """Other squares are roofs in the first training scene."""
+    write_squares(config.parent / "north.gpkg", squares(7), corner(0))
+
+
+def test_other_inputs_are_refused(own_town: Path) -> None:
+    swath.train(own_town, *SHORT)
+    before = weights(run_of(own_town))
+    relabel(own_town)
+    for resume in (False, True):
+        with pytest.raises(ResourceError, match=r"was trained on other inputs: .* have changed; add --overwrite"):
+            swath.train(own_town, *SHORT, resume=resume)
+    assert weights(run_of(own_town)) == before
+    assert swath.train(own_town, *SHORT, overwrite=True)["already_done"] is False
+    assert weights(run_of(own_town)) != before
+
+
+def test_a_training_is_not_resumed_on_other_inputs(own_town: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        killed_at(patch, 5)
+        with pytest.raises(KeyboardInterrupt):
+            swath.train(own_town, *SHORT)
+    relabel(own_town)
+    with pytest.raises(ResourceError, match="was trained on other inputs"):
+        swath.train(own_town, *SHORT, resume=True)
+
+
+@pytest.mark.parametrize("damage", ["", "[]", "{"])
+def test_a_damaged_run_is_told(own_town: Path, damage: str) -> None:
+    swath.train(own_town, *SHORT)
+    (run_of(own_town) / "train.json").write_text(damage)
+    with pytest.raises(DataError, match=r"train\.json: is not .*; train anew with --overwrite"):
+        swath.train(own_town, *SHORT)
+
+
+def test_a_finished_run_without_its_bundle_is_told(own_town: Path) -> None:
+    swath.train(own_town, *SHORT)
+    shutil.rmtree(run_of(own_town) / "best")
+    with pytest.raises(DataError, match=r"best: is missing from a finished training; train anew with --overwrite"):
+        swath.train(own_town, *SHORT)
 
 
 def killed_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:

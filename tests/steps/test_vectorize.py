@@ -140,6 +140,34 @@ def test_the_confidence_beside_the_map_or_a_named_one(make_map: Maker, make_rast
         assert db.execute("SELECT count(*) FROM polygons WHERE confidence IS NULL").fetchone() == (1,)
 
 
+def describe(path: Path, **tags: Any) -> Path:
+    """What `predict` writes into a map of how it was made."""
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(**{f"{PREFIX}{k}": json.dumps(v) for k, v in tags.items()})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("theirs", "used"),
+    [
+        ({}, True),
+        ({"SETTINGS": {"save": ["classes", "confidence"], "tile": 64}}, True),
+        ({"SETTINGS": {"save": ["classes"], "tile": 32}}, False),
+        ({"MODEL": "b"}, False),
+        ({"INPUT_STAMP": "y"}, False),
+    ],
+)
+def test_a_confidence_of_another_prediction_is_left_out(
+    make_map: Maker, make_raster: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str], theirs: dict[str, Any], used: bool
+) -> None:
+    made = {"MODEL": "a", "INPUT_STAMP": "x", "SETTINGS": {"save": ["classes"], "tile": 64}}
+    path = describe(make_map("town_map.tif", [[1, 1, 0, 5]]), **made)
+    describe(make_raster("town_confidence.tif", np.array([[80, 90, 10, 70]], np.uint8), nodata=255), **{**made, **theirs})
+    found = layer(vectorize(path, tmp_path / "a.gpkg")["vectors"])[2]["confidence"]
+    assert np.isnan(found).all() != used
+    assert ("town_confidence.tif: was made with another model" in capsys.readouterr().err) != used
+
+
 def test_a_confidence_on_another_grid_is_refused(make_map: Maker, make_raster: Maker, tmp_path: Path) -> None:
     path = make_map("town_map.tif", [[1, 1, 0, 5]])
     make_raster("town_confidence.tif", np.array([[80, 90, 10]], np.uint8))

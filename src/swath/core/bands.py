@@ -14,6 +14,7 @@ from swath.core.statistics import BandStatistics
 NodataRule = Literal["all", "any", "none"]
 Method = Literal["standard", "percentile", "minmax", "dtype", "none"]
 Scope = Literal["dataset", "image"]
+_LARGEST = float(np.finfo(np.float32).max)
 METHODS: tuple[Method, ...] = ("standard", "percentile", "minmax", "dtype", "none")
 
 
@@ -108,11 +109,11 @@ def valid_pixels(
     """True (H, W) where the pixels of `raw` (C, H, W) hold data.
 
     Rule `all`: invalid where every band is nodata; `any`: where one is; `none`: the tag is not applied. A pixel with
-    a band that is not finite is invalid under every rule.
+    a band that is not finite, or beyond the numbers of float32, in which models compute, is invalid under every rule.
     """
     valid = np.ones(raw.shape[1:], bool)
     if np.issubdtype(raw.dtype, np.floating):
-        valid &= np.isfinite(raw).all(0)
+        valid &= (np.abs(raw) <= _LARGEST).all(0) if raw.dtype.itemsize > 4 else np.isfinite(raw).all(0)
     if rule == "none" or nodata is None:
         return valid
     values = [nodata] * len(raw) if isinstance(nodata, int | float) else list(nodata)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from swath.core.errors import ConfigError
+import numpy as np
+
+from swath.core.errors import ConfigError, DataError
 from swath.core.stitch import Rows
 from swath.core.tiling import largest_core
 from swath.core.windows import up
@@ -38,12 +40,25 @@ def choose(reader: Reader, predictor: Predictor, spec: PredictSpec) -> Choice:
     """The executor for a raster by the config's `predict` section; its rows have nodata grown as `nodata_grow` says.
 
     `auto` is row streaming where the network can be traced and its margin is to be exact; else tiles, with the reason.
-    Raises ConfigError where `rows` is asked for and cannot be done.
+    Raises ConfigError where `rows` is asked for and cannot be done; its rows DataError where scores are no numbers.
     """
     found = _executor(reader, predictor, spec)
-    if spec.nodata_grow == 0:
-        return found
-    return replace(found, run=lambda advance, starts: grown(found.run(advance, starts), reader, spec.nodata_grow))
+
+    def run(advance: Callable[[float], None], starts: Mapping[int, int]) -> Iterator[Rows]:
+        rows = _finite(found.run(advance, starts), reader)
+        return grown(rows, reader, spec.nodata_grow) if spec.nodata_grow else rows
+
+    return replace(found, run=run)
+
+
+def _finite(found: Iterator[Rows], reader: Reader) -> Iterator[Rows]:
+    """The rows. Raises DataError where a score is no number: the best class would be the first one, everywhere."""
+    for rows in found:
+        if not np.isfinite(rows.scores).all():
+            raise DataError("scores-not-finite", f"{reader.path} rows {rows.start}-{rows.stop}",
+                            "the network's scores are no numbers: the pixels lie too far from those it was trained on",
+                            "look at their values with `swath info`, and declare fill values: bands.nodata_value")  # fmt: skip
+        yield rows
 
 
 def _executor(reader: Reader, predictor: Predictor, spec: PredictSpec) -> Choice:

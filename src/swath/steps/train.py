@@ -92,18 +92,35 @@ def _existing(project: Project, run: Path, *, resume: bool, overwrite: bool) -> 
                       run / "last" / "card.json"):  # fmt: skip
             stale.unlink(missing_ok=True)
         return None
-    if resolved.exists():
-        changed = _changed_keys(json.loads(resolved.read_text()), training_config(project))
-        if changed and (marker.exists() or (run / "checkpoint" / "state.json").exists()):
-            raise ResourceError("run-exists", run, f"was trained with other settings: {', '.join(changed[:6])}",
-                                "add --overwrite to replace it, or set output=DIR")  # fmt: skip
+    begun = next((_known(f) for f in (marker, run / "checkpoint" / "state.json") if f.exists()), None)
+    if begun is None:
+        return None
+    if resolved.exists() and (changed := _changed_keys(_known(resolved), training_config(project))):
+        raise ResourceError("run-exists", run, f"was trained with other settings: {', '.join(changed[:6])}",
+                            "add --overwrite to replace it, or set output=DIR")  # fmt: skip
+    if begun.get("inputs", (now := project.fingerprint(*SAMPLE_SECTIONS))) != now:
+        raise ResourceError("run-exists", run, "was trained on other inputs: files or rows of the manifest have changed",
+                            "add --overwrite to train anew, or set output=DIR")  # fmt: skip
     if marker.exists():
-        return {**json.loads(marker.read_text()), "run": str(run), "bundle": str(run / "best"),
-                "bundle_last": str(run / "last"), "already_done": True}  # fmt: skip
-    if (run / "checkpoint" / "state.json").exists() and not resume:
+        for lost in (name for name in ("best", "last") if not (run / name / "card.json").exists()):
+            raise DataError("run-incomplete", run / lost, "is missing from a finished training", "train anew with --overwrite")
+        return {**begun, "run": str(run), "bundle": str(run / "best"), "bundle_last": str(run / "last"),
+                "already_done": True}  # fmt: skip
+    if not resume:
         raise ResourceError("run-unfinished", run, "holds an unfinished training",
                             "add --resume to go on, or --overwrite to begin anew")  # fmt: skip
     return None
+
+
+def _known(file: Path) -> dict[str, Any]:
+    """What a file of the run says. Raises DataError where it is damaged."""
+    try:
+        found = json.loads(file.read_text())
+    except ValueError as e:
+        raise DataError("run-corrupt", file, "is not valid JSON", "train anew with --overwrite") from e
+    if not isinstance(found, dict):
+        raise DataError("run-corrupt", file, "is not as it was written", "train anew with --overwrite")
+    return found
 
 
 def training_config(project: Project) -> dict[str, Any]:
@@ -220,7 +237,7 @@ def _begin(session: Session, threads: int) -> None:
         raise DataError("split-empty", session.project.path, "there is no validation sample", fix)
     session.state = {
         "step": 0, "total": learner.total, "seconds": sum(measured), "threads": threads,
-        "best": None, "since_best": 0, "never": [0] * len(session.legend),
+        "best": None, "since_best": 0, "never": [0] * len(session.legend), "inputs": session.card["provenance"]["inputs"],
     }  # fmt: skip
     (session.run / "metrics.jsonl").unlink(missing_ok=True)
 
@@ -361,6 +378,7 @@ def _finish(session: Session) -> dict[str, Any]:
         "seconds": round(state["seconds"], 2),
         "seconds_waiting_for_data": round(session.batches.waited, 2),
         "data": session.task.source,
+        "inputs": session.card["provenance"]["inputs"],
         "machine": {"python": platform.python_version(), "threads": torch.get_num_threads()},
     }
     publish_json(run / "train.json", result)

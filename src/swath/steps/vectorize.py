@@ -148,9 +148,27 @@ def _wanted(spec: VectorizeSpec, legend: Legend | None, path: Path) -> tuple[int
 
 
 def _confidence_beside(path: Path) -> Path | None:
-    """The confidence raster that predict wrote beside a map, if it did."""
+    """The confidence raster that predict wrote beside a map, if it did; one of another model or image is left out."""
     beside = path.with_name(f"{path.stem.removesuffix('_map')}_confidence.tif")
-    return beside if beside.exists() and beside != path else None
+    if not beside.exists() or beside == path:
+        return None
+    mine, theirs = _making(path), _making(beside)
+    if mine and theirs and mine != theirs:
+        warn(f"{beside}: was made with another model, image or settings than {path.name}: it is left out; predict both together")
+        return None
+    return beside
+
+
+def _making(path: Path) -> dict[str, Any]:
+    """What a raster says of the prediction that it comes of, empty for one that says nothing."""
+    try:
+        tags = read_map_info(path).tags
+    except (ValueError, KeyError, TypeError, ConfigError):  # a class table of somebody else's, or a damaged one
+        return {}
+    told: dict[str, Any] = {k: tags[k] for k in ("MODEL", "INPUT_STAMP", "SETTINGS") if k in tags}
+    if isinstance(told.get("SETTINGS"), dict):
+        told["SETTINGS"] = {k: v for k, v in told["SETTINGS"].items() if k != "save"}
+    return told
 
 
 def _free(target: Path, overwrite: bool) -> None:
