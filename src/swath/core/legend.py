@@ -120,6 +120,7 @@ class Legend:
 
     def match(self, value: Any) -> int | None:
         """The class index of one label value (number or text), `ignore` for an ignored value, None if unknown."""
+        value = value if isinstance(value, str | int | float | np.number) else str(value)  # dates, lists
         keys = _keys(value)
         if any(k in self.ignored for k in keys):
             return self.ignore
@@ -196,6 +197,13 @@ def distinct(values: NDArray[Any]) -> NDArray[Any]:
     low = int(values.min())
     counts = np.bincount(values.ravel().astype(np.int64) - low)
     return (np.flatnonzero(counts) + low).astype(values.dtype)
+
+
+def is_missing(value: Any) -> bool:
+    """True for a label value that is none: null, NaN, or a text without a character."""
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
 
 
 def unknown_values(values: Iterable[Any], where: object, legend: Legend) -> DataError:

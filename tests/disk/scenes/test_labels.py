@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 import shapely
 from affine import Affine
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 
@@ -135,6 +138,70 @@ def test_a_missing_class_is_ignored(make_vector: Make) -> None:
     assert (found[:5, 10:15] == IGNORE).all()
 
 
+@pytest.mark.parametrize("missing", [np.nan, None, "", "  "])
+def test_features_without_a_class_are_ignored_and_counted(make_vector: Make, missing: Any) -> None:
+    kind = float if missing is not None and missing != missing else object
+    path = make_vector("a.gpkg", [box(2, 2, 4, 4), box(10, 2, 4, 4), box(20, 2, 4, 4)], {"class": np.array([1, missing, missing], kind)})
+    events = Events()
+    found = read(path, events=events)
+    assert (found[2:6, 2:6] == 1).all()
+    assert (found[10:14, 2:6] == IGNORE).all()
+    assert (found == IGNORE).sum() == 32
+    assert events.as_dict() == {"feature without a class ignored": 2}
+
+
+def test_a_date_is_a_class_by_its_text(make_vector: Make) -> None:
+    path = make_vector("a.gpkg", [box(2, 2, 4, 4)], {"day": np.array(["2020-01-01"], "datetime64[ms]")})
+    with pytest.raises(DataError, match="label values without a class: 2020-01-01"):
+        read(path, legend((0, "ground"), (1, "roof"), field="day"))
+
+
+@pytest.mark.parametrize("coordinate", [np.nan, np.inf, -np.inf, 1e300])
+def test_a_polygon_with_a_coordinate_that_is_no_number_lies_nowhere(make_vector: Make, coordinate: float) -> None:
+    x, y = CORNER @ (30, 30)
+    with np.errstate(invalid="ignore"):
+        torn = shapely.Polygon([(x, y), (x + 5, coordinate), (x + 5, y + 5)])
+    path = make_vector("a.gpkg", [torn, box(2, 2, 4, 4)], {"class": [1, 1]})
+    events = Events()
+    assert (read(path, events=events) == 1).sum() == 16
+    assert events.as_dict() == {"null or empty geometry skipped": 1}
+
+
+@pytest.mark.parametrize("size", [1e7, 1e10, 1e15, 1e100])
+def test_a_polygon_far_larger_than_the_image_covers_it(make_vector: Make, size: float) -> None:
+    hole = box(10, 10, 20, 30)
+    path = make_vector("a.geojson", [shapely.box(-size, -size, size, size).difference(hole)], {"class": [1]})
+    found = read(path)
+    assert (found[10:30, 10:40] == 0).all()
+    assert (found == 0).sum() == 600
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@given(st.integers(0, 10_000), st.sampled_from([
+    CORNER, Affine(0.1, 0, 500_000.05, 0, -0.1, 5_000_000.15), Affine(1 / 3, 0, 500_000.7, 0, -1 / 3, 4_999_999.9),
+    Affine.translation(500_000.3, 5_000_000.1) @ Affine.rotation(30) @ Affine.scale(0.7, -0.7),
+]))  # fmt: skip
+def test_edges_through_pixel_centres_are_burnt_alike_by_every_window(make_vector: Make, seed: int, transform: Affine) -> None:
+    rng = np.random.default_rng(seed)
+    at = rng.integers(0, 55, (30, 2)) + 0.5
+    size = rng.integers(1, 9, (30, 2))
+    shapes = [
+        shapely.Polygon([(c, r), (c + w, r + h), (c, r + h)]) if n % 2 else shapely.box(c, r, c + w, r + h)
+        for n, ((r, c), (h, w)) in enumerate(zip(at.tolist(), size.tolist(), strict=True))
+    ]
+    placed = [shapely.transform(s, lambda xy: np.column_stack(transform @ (xy[:, 0], xy[:, 1]))) for s in shapes]
+    grid = Grid(UTM, transform, H, W)
+    path = make_vector(f"{seed}.gpkg", placed, {"class": rng.integers(1, 4, 30)})
+    table = legend((0, "ground"), (1, "a"), (2, "b"), (3, "c"), field="class")
+    opened = open_labels(Scene("scene", Path("image.tif"), path), grid, table, LabelsSpec(), Events())
+    path.unlink()
+    whole = opened.read(Window(0, 0, H, W))
+    for row in range(0, H, 7):
+        for col in range(0, W, 11):
+            window = Window(row, col, 7, 11).clip(H, W)
+            assert np.array_equal(opened.read(window), whole[window.slices()])
+
+
 def test_unlabelled_may_be_ignored_and_counts_inside_the_labels_only(make_vector: Make) -> None:
     path = make_vector("a.gpkg", [box(10, 20, 5, 5), box(30, 50, 10, 10)], {"class": [1, 1]})
     found = read(path, legend((0, "ground"), (1, "roof"), field="class", unlabelled="ignore"))
@@ -223,6 +290,39 @@ def test_trap_1_a_nodata_tag_that_is_a_class_is_told_and_not_applied(make_raster
     found = read(make_raster("n.tif", values, nodata=7))
     assert found[0, 0] == IGNORE
     assert found.sum() == 100 + IGNORE
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.2])
+def test_what_the_mask_of_a_label_raster_hides_does_not_count(make_raster: Make, shift: float) -> None:
+    values = np.zeros((H, W), np.uint8)
+    values[10:20] = 1
+    path = make_raster("labels.tif", values, transform=Affine.translation(shift, 0) @ CORNER)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as sink:
+        sink.write_mask(np.repeat(np.arange(W) >= 30, H).reshape(W, H).T.astype(np.uint8) * 255)
+    found = read(path)
+    assert (found[:, :30] == IGNORE).all()
+    assert (found[:, 31:] == values[:, 31:]).all()
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.2])
+def test_what_the_alpha_band_of_a_label_raster_hides_does_not_count(make_raster: Make, shift: float) -> None:
+    values = np.full((2, H, W), 255, np.uint8)
+    values[0] = 1
+    values[1, 20:] = 0
+    path = make_raster("labels.tif", values, transform=Affine.translation(shift, 0) @ CORNER,
+                       ALPHA="YES")  # fmt: skip
+    found = read(path)
+    assert (found[20:] == IGNORE).all()
+    assert (found[:20, 1:] == 1).all()
+
+
+@pytest.mark.parametrize("value", [0xFF00, -1, 256])
+def test_a_colour_beyond_eight_bits_is_no_colour(make_raster: Make, value: int) -> None:
+    mask = np.zeros((3, H, W), np.int32)
+    mask[2, 5:9] = value
+    with pytest.raises(DataError, match="a colour mask of int32 with values beyond 0 to 255") as caught:
+        read(make_raster("mask.tif", mask), legend((0, "ground"), (1, "green", "#00ff00")))
+    assert caught.value.code == "labels-colours"
 
 
 def test_grey_thresholds(make_raster: Make) -> None:

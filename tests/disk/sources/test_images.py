@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 from affine import Affine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -133,6 +134,57 @@ def test_nodata_of_a_resampled_source_spreads_to_no_neighbour(make_raster: MakeR
     assert 0 < (~valid).sum() <= 16
 
 
+@pytest.mark.parametrize("how", ["bilinear", "cubic", "average"])
+def test_nodata_of_one_band_spreads_to_no_neighbour_where_the_other_has_data(make_raster: MakeRaster, how: Any) -> None:
+    both = np.full((2, 10, 12), 100, np.float32)
+    both[0, 4, 5] = both[1, 7, 2] = -9999
+    stack = Stack((
+        Files("image", (make_raster("a.tif", fine(), transform=FINE),)),
+        Files("b", (make_raster("b.tif", both, transform=COARSE, nodata=-9999),), resample=how),
+    ))  # fmt: skip
+    raw, valid = image_reader(stack, rule="any").read(ALL)
+    assert set(np.unique(raw[1:, valid])) == {100.0}
+    assert 0 < (~valid).sum() <= 2 * 16
+    assert set(np.unique(raw[1:])) == {-9999.0, 100.0}
+
+
+def test_every_band_of_a_resampled_source_has_its_own_nodata_value(make_raster: MakeRaster, tmp_path: Path) -> None:
+    parts = []
+    for n, nodata in enumerate((7, 250), 1):
+        band = np.full((1, 10, 12), 100, np.uint8)
+        band[0, 2 * n : 2 * n + 2] = nodata
+        parts.append(make_raster(f"p{n}.tif", band, transform=COARSE, nodata=nodata))
+    bands = "".join(
+        f'<VRTRasterBand dataType="Byte" band="{n}"><NoDataValue>{nodata}</NoDataValue><SimpleSource>'
+        f'<SourceFilename relativeToVRT="1">{part.name}</SourceFilename><SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>'
+        for n, (part, nodata) in enumerate(zip(parts, (7, 250), strict=True), 1)
+    )
+    (tmp_path / "b.vrt").write_text(
+        '<VRTDataset rasterXSize="12" rasterYSize="10"><SRS>EPSG:32618</SRS>'
+        f"<GeoTransform>500000, 4, 0, 4500000, 0, -4</GeoTransform>{bands}</VRTDataset>"
+    )
+    image = make_raster("a.tif", fine(), crs="EPSG:32618", transform=FINE)
+    raw, valid = image_reader(Stack((Files("image", (image,)), Files("b", (tmp_path / "b.vrt",)))), rule="any").read(ALL)
+    assert set(np.unique(raw[1:, valid])) == {100}
+    assert set(np.unique(raw[1])) == {7, 100}
+    assert set(np.unique(raw[2])) == {250, 100}
+    assert (~valid).all(1).tolist() == [8 <= row < 24 for row in range(40)]
+
+
+def test_a_mask_of_a_resampled_source_spreads_to_no_neighbour(make_raster: MakeRaster) -> None:
+    path = make_raster("b.tif", np.full((1, 10, 12), 100, np.uint8), transform=COARSE)
+    hidden = np.full((10, 12), 255, np.uint8)
+    hidden[4:6] = 0
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as sink:
+        pixels = sink.read()
+        pixels[0, 4:6] = 1
+        sink.write(pixels)
+        sink.write_mask(hidden)
+    raw, valid = image_reader(Stack((Files("image", (make_raster("a.tif", fine(), transform=FINE),)), Files("b", (path,))))).read(ALL)
+    assert set(np.unique(raw[1, valid])) == {100}
+    assert (valid.all(1) == hidden.any(1).repeat(4)).all()
+
+
 def test_files_of_one_image_are_stacked_by_band(make_raster: MakeRaster) -> None:
     arrays = [fine(seed=s) for s in (1, 2, 3)]
     files = tuple(make_raster(f"2018, S2, B0{n}.tif", a, nodata=0) for n, a in enumerate(arrays, 2))
@@ -222,9 +274,16 @@ def ramp(location, size=20):
     return Ramp(size)
 
 
-def wrong(location):
+def wrong(location, what="shape"):
     own = Ramp(20)
-    own.read = lambda window: np.zeros((1, 2, 2))
+    own.dtype = {"complex": "complex64", "text": "U3", "narrow": "uint8"}.get(what, "float32")
+    own.read = lambda window: {
+        "shape": np.zeros((1, 2, 2)),
+        "valid": (np.zeros((2, *window.shape)), np.ones((2, *window.shape), bool)),
+        "three": (np.zeros((2, *window.shape)),) * 3,
+        "narrow": np.full((2, *window.shape), 300.7),
+        "words": np.full((2, *window.shape), "x"),
+    }[what]
     return own
 '''
 
@@ -254,6 +313,21 @@ def test_a_users_own_reader_is_a_source(make_raster: MakeRaster) -> None:
 def test_a_reader_of_another_shape_is_told() -> None:
     with pytest.raises(DataError, match=r"read gave \(1, 2, 2\) for a window of \(5, 5\)"):
         image_reader(Stack((Plugin("image", "my_readers:wrong", None),))).read(Window(0, 0, 5, 5))
+
+
+@pytest.mark.usefixtures("readers")
+@pytest.mark.parametrize(("what", "code", "told"), [
+    ("valid", "reader-shape", r"where there is data as \(2, 5, 5\) for a window of \(5, 5\)"),
+    ("three", "reader-shape", r"read gave \(3, 2, 5, 5\)"),
+    ("narrow", "reader-dtype", "read gave float64, its reader's dtype is uint8"),
+    ("words", "reader-dtype", "read gave <U1"),
+    ("complex", "reader-dtype", "complex64, no integers or floats"),
+    ("text", "reader-dtype", "no integers or floats"),
+])  # fmt: skip
+def test_what_a_reader_may_not_give_is_told(what: str, code: str, told: str) -> None:
+    with pytest.raises(DataError, match=told) as caught:
+        image_reader(Stack((Plugin("image", "my_readers:wrong", None, (("what", what),)),))).read(Window(0, 0, 5, 5))
+    assert caught.value.code == code
 
 
 @pytest.mark.parametrize(("stems", "names"), [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,13 +17,13 @@ from pyproj.exceptions import ProjError
 from swath.core.errors import DataError
 from swath.core.events import Events
 from swath.core.grid import Bounds, Grid
-from swath.core.legend import Legend
+from swath.core.legend import Legend, is_missing
 from swath.disk.audits.audit import Finding, share, shown
 from swath.disk.audits.faults import MOST_FAULTS, Fault
 from swath.disk.rasters.crs import crs_name, parse_crs, same_place, transform_bounds
 from swath.disk.rasters.raster import RasterInfo
 from swath.disk.remote.download import local_copy
-from swath.disk.vectors.vector import Features, VectorInfo, repaired
+from swath.disk.vectors.vector import Features, VectorInfo, nowhere, repaired
 
 COVERED = 0.75  # share of the image below which the extent of labels is told of
 
@@ -58,7 +58,7 @@ class LayerAudit:
         geometry, fids = features.geometry[fresh], features.fids[fresh]
         self.seen.update(fids.tolist())
         self._crs = features.crs
-        null = shapely.is_missing(geometry) | shapely.is_empty(geometry)
+        null = nowhere(geometry)
         flat = ~null & (shapely.get_dimensions(geometry) < 2)
         bad = ~null & ~flat & ~shapely.is_valid(geometry)
         for kind, hit in (("empty", null), ("flat", flat), ("invalid", bad)):
@@ -108,9 +108,10 @@ class LayerAudit:
     def _match(self, values: NDArray[Any], fids: NDArray[np.int64], legend: Legend) -> None:
         known: dict[Any, int | None] = {}
         for value, fid in zip(values.tolist(), fids.tolist(), strict=True):
-            if value is None or value != value:
+            if is_missing(value):
                 self._fids.setdefault("null", []).append(fid)
                 continue
+            value = value if isinstance(value, Hashable) else str(value)
             if value not in known:
                 known[value] = legend.match(value)
                 self._texts |= isinstance(value, str) and value.strip().lstrip("-").isdecimal()
@@ -128,7 +129,7 @@ class LayerAudit:
         if "empty" in count:
             n, ids = count["empty"]
             yield Finding(
-                "warning", "geometry-empty", path, f"null or empty geometries: {n} {ids}; skipped", "delete them"
+                "warning", "geometry-empty", path, f"geometries that are null, empty or not finite: {n} {ids}; skipped", "delete them"
             )
         if "flat" in count:
             n, ids = count["flat"]

@@ -56,14 +56,22 @@ class LabelValues:
             raise DataError("raster-corrupt", where, f"cannot be read ({redacted(str(e.__cause__ or e), self.path)})", "replace the file") from e
         if not self.coloured:
             return bands[0]
-        red, green, blue = bands.astype(np.int64)
-        return red << 16 | green << 8 | blue
+        return packed_colours(bands, self.path)
 
     def close(self) -> None:
         """Closes the file."""
         if self._source is not None:
             self._source.close()
             self._source = None
+
+
+def packed_colours(bands: NDArray[Any], path: Path) -> NDArray[np.int64]:
+    """0xRRGGBB (h, w) of three bands (3, h, w). Raises DataError for values that no colour has."""
+    if bands.dtype != np.uint8 and not ((bands >= 0) & (bands <= 255)).all():
+        raise DataError("labels-colours", path, f"a colour mask of {bands.dtype} with values beyond 0 to 255",
+                        "write it as 8 bit: gdal_translate -ot Byte")  # fmt: skip
+    red, green, blue = bands.astype(np.int64)
+    return red << 16 | green << 8 | blue
 
 
 def tally(source: Values, grid: Grid, windows: Iterable[Window], regions: Sequence[Region] | None = None) -> Counts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import replace
 from pathlib import Path
 from threading import local
@@ -12,21 +13,22 @@ import shapely
 from numpy.typing import NDArray
 from pyproj.exceptions import ProjError
 from rasterio.enums import Resampling
-from rasterio.features import rasterize
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RioWindow
 
 from swath.core.errors import DataError
 from swath.core.events import Events
 from swath.core.grid import Bounds, Grid
-from swath.core.legend import Legend, unknown_values
+from swath.core.legend import Legend, is_missing, unknown_values
 from swath.core.windows import Window
 from swath.disk.rasters import raster
 from swath.disk.rasters.crs import crs_name, on_grid
+from swath.disk.rasters.tally import packed_colours
 from swath.disk.remote.access import redacted
 from swath.disk.scenes.manifest import Scene
 from swath.disk.scenes.point_labels import PointLabels
 from swath.disk.vectors import vector
+from swath.disk.vectors.burning import OnPixels
 from swath.disk.vectors.points import holds_points
 from swath.specs import LabelsSpec
 
@@ -73,10 +75,10 @@ class VectorLabels:
         field = class_field(replace(scene, layer=layer), legend)
         features = vector.features_on_grid(scene.labels, grid, layer=layer, field=field)
         features = vector.repaired(features, spec.invalid, scene.labels, events)
-        indices = class_indices(features, legend, scene.labels)
+        indices = class_indices(features, legend, scene.labels, events)
         order = _burn_order(scene, grid, legend, spec, features, indices)
         self.geometry, self.indices, self.fids = features.geometry[order], indices[order], features.fids[order]
-        self.tree = shapely.STRtree(self.geometry)
+        self.shapes = OnPixels(self.geometry, grid)
         self.extent = self._extent() if spec.extent == "labels" else None
 
     def read(self, window: Window) -> NDArray[Any]:
@@ -85,12 +87,8 @@ class VectorLabels:
         out = np.full(window.shape, legend.ignore, legend.index_dtype)
         if inside.area == 0:
             return out
-        place = self.grid.window(inside)
-        hits = np.sort(self.tree.query(shapely.box(*place.bounds)))
         burnt = np.full(inside.shape, legend.fill, legend.index_dtype)
-        if len(hits):
-            shapes = zip(vector.geojson(self.geometry[hits]), self.indices[hits].tolist(), strict=True)
-            rasterize(shapes, out=burnt, transform=place.transform, all_touched=self.all_touched)
+        self.shapes.burn(inside, self.indices, burnt, all_touched=self.all_touched)
         if self.extent is not None:
             burnt = _only(burnt, self.extent, inside, legend.ignore)
         out[inside.slices(window)] = burnt
@@ -138,7 +136,7 @@ class RasterLabels:
         return out
 
     def _from_colours(self, values: NDArray[Any]) -> NDArray[Any]:
-        packed = (values[0].astype(np.int64) << 16) | (values[1].astype(np.int64) << 8) | values[2].astype(np.int64)
+        packed = packed_colours(values, self.path)
         table = {(r << 16) | (g << 8) | b: i for (r, g, b), i in self.legend.colours.items()}
         out = np.full(packed.shape, self.legend.fill, self.legend.index_dtype)
         unknown = []
@@ -152,16 +150,21 @@ class RasterLabels:
         return out
 
     def _values(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """The raw values (C, h, w) and where the label raster has any (h, w): a warped one may end inside the image."""
+        """The raw values (C, h, w) and where the label raster has any (h, w).
+
+        A warped one may end inside the image; of one of values its own mask or alpha band hides some, while painted
+        colours count by themselves.
+        """
         box = RioWindow(window.col, window.row, window.width, window.height)
         handle = self._handle()
         try:
             values = handle.read([1, 2, 3] if self.coloured else [1], window=box)
-            covered = np.ones(window.shape, bool)
-            if self.warp:
-                covered = handle.read(self.info.alpha or handle.count, window=box) > 0
-            return values, covered
-        except raster.RasterioError as e:
+            if self.warp or (self.info.alpha and not self.coloured):
+                return values, handle.read(self.info.alpha or handle.count, window=box) > 0
+            if self.info.masked and not self.coloured:
+                return values, handle.read_masks(1, window=box) > 0
+            return values, np.ones(window.shape, bool)
+        except (raster.RasterioError, raster.CPLE_BaseError) as e:
             cause = redacted(str(e.__cause__ or e), self.path)
             raise DataError("raster-corrupt", self.path, f"cannot be read ({cause})", "replace the file") from e
 
@@ -187,13 +190,13 @@ class InsideArea:
         found = vector.repaired(vector.features_on_grid(aoi, grid), "fix", aoi, Events())
         if len(found) == 0:
             raise DataError("aoi-disjoint", aoi, "no polygon touches the image", "check the file and its CRS")
-        self.area = shapely.union_all(found.geometry)
+        self.area = OnPixels(np.array([shapely.union_all(found.geometry)], object), grid)
 
     def read(self, window: Window) -> NDArray[Any]:
         """Indices (h, w)."""
         out = self.base.read(window)
-        transform = self.grid.window(window).transform
-        inside = rasterize([(self.area, 1)], out_shape=window.shape, transform=transform, dtype="uint8")
+        inside = np.zeros(window.shape, np.uint8)
+        self.area.burn(window, np.ones(1, np.uint8), inside)
         out[inside == 0] = self.ignore
         return out
 
@@ -212,19 +215,20 @@ def class_field(scene: Scene, legend: Legend) -> str | None:
     return found
 
 
-def class_indices(features: vector.Features, legend: Legend, where: object) -> NDArray[np.int64]:
-    """The class index of each feature; without a field every feature is the one foreground class."""
+def class_indices(features: vector.Features, legend: Legend, where: object, events: Events) -> NDArray[np.int64]:
+    """The class index of each feature; without a field every feature is the one foreground class. One without a value
+    in the field is ignored, and counted.
+    """
     if features.values is None:
         only = next(i for i, c in enumerate(legend.classes) if c.id != 0)
         return np.full(len(features), only, np.int64)
-    found: dict[Any, int | None] = {}
-    for value in set(features.values.tolist()):
-        missing = value is None or value != value
-        found[value] = legend.ignore if missing else legend.match(value)
+    values = ["" if is_missing(v) else v if isinstance(v, Hashable) else str(v) for v in features.values.tolist()]
+    found = {value: legend.ignore if value == "" else legend.match(value) for value in dict.fromkeys(values)}
     unknown = [v for v, i in found.items() if i is None]
     if unknown:
         raise unknown_values(unknown, where, legend)
-    return np.array([found[v] for v in features.values.tolist()], np.int64)
+    events.count("feature without a class ignored", values.count(""))
+    return np.array([found[v] for v in values], np.int64)
 
 
 def _refuse_unplaced(path: Path, labels: Grid, image: Grid) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +43,8 @@ def scene_image(scene: Scene, sources: Sources, roots: tuple[Path, ...]) -> Imag
     Rasters are the manifest's columns of their names, relative to the manifest; `image` is the reference grid and
     comes first unless it is listed. Vector files of the config are looked for below `roots`. Raises DataError.
     """
-    if not sources or (isinstance(scene.image, Stack) and set(sources) <= set(scene.image.sources)):
+    further = set(sources) - {"image"}
+    if not sources or (further and isinstance(scene.image, Stack) and further <= set(scene.image.sources)):
         return scene.image
     known = sources if "image" in sources else {"image": SourceSpec(), **sources}
     image = as_stack(scene.image)
@@ -146,11 +148,12 @@ def _number(name: str, spec: SourceSpec, scene: Scene) -> float:
         raise DataError("metadata-missing", scene.name, f"has no '{spec.metadata}' (source '{name}')",
                         did_you_mean(spec.metadata, known) if known else "fill a column of that name, or `metadata`")  # fmt: skip
     try:
-        return float(value)
-    except (TypeError, ValueError) as e:
-        raise DataError(
-            "metadata-value", scene.name, f"'{spec.metadata}' is {value!r}, no number", "write a number"
-        ) from e
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise DataError("metadata-value", scene.name, f"'{spec.metadata}' is {value!r}, no number", "write a number")
+    return number
 
 
 def scene_metadata(scene: Scene) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from threading import Lock, local
 from typing import Any, Protocol
 
@@ -61,7 +62,7 @@ class FilesReader:
                             f"band {max(part.bands)} is wanted", f"correct sources.{part.source}.bands")  # fmt: skip
         self._places = [known[i - 1] for i in part.bands] if part.bands else known  # band -> (file, its band)
         self._readers: dict[tuple[int, tuple[int, ...]], Any] = {}
-        self.names = _names(part, infos, self._places)
+        self.names = _names(part, infos, known, self._places)
         self.dtypes = tuple(infos[f].dtypes[i - 1] for f, i in self._places)
         tags = [infos[f].nodata[i - 1] for f, i in self._places]
         self.nodata = tuple(self.nodata_value if t is None else t for t in tags)
@@ -102,7 +103,9 @@ class FilesReader:
         return self._readers[key]
 
 
-def _names(part: Files, infos: Sequence[RasterInfo], chosen: Sequence[tuple[int, int]]) -> tuple[str, ...]:
+def _names(
+    part: Files, infos: Sequence[RasterInfo], known: Sequence[tuple[int, int]], chosen: Sequence[tuple[int, int]]
+) -> tuple[str, ...]:
     """Band names: what told them, else the files' own; of another source than `image` with the source's name."""
     apart = part.names or band_names(part.files)
     single = all(i.count - bool(i.alpha) == 1 for i in infos)
@@ -112,8 +115,8 @@ def _names(part: Files, infos: Sequence[RasterInfo], chosen: Sequence[tuple[int,
         own = [apart[f] for f, _ in chosen]
     else:
         own = [f"{apart[f]}:{infos[f].names[i - 1]}" for f, i in chosen]
-    if part.names and len(part.names) == len(chosen):
-        own = list(part.names)
+    if part.names and len(part.names) == len(known):
+        own = [part.names[known.index(place)] for place in chosen]
     if part.source == "image":
         return tuple(own)
     return (part.source,) if len(own) == 1 else tuple(f"{part.source}:{n}" for n in own)
@@ -135,25 +138,65 @@ class WarpedReader:
     def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Raw pixels (C, h, w) of a window inside the grid, and where the raster has any."""
         box = RioWindow(window.col, window.row, window.width, window.height)
-        handle = self._handle()
+        pixels = np.empty((len(self.indexes), *window.shape), self.info.dtype)
+        covered = np.ones(window.shape, bool)
         try:
-            pixels = handle.read(list(self.indexes), window=box, out_dtype=self.info.dtype)
-            covered = handle.read(self.info.alpha or handle.count, window=box) > 0
+            for warp in self._warps():
+                bands = [self.indexes[p] for p in warp.places]
+                pixels[warp.places] = found = warp.pixels.read(bands, window=box, out_dtype=self.info.dtype)
+                if warp.nearest is not None:
+                    empty = _equal(warp.nearest.read(bands, window=box, out_dtype=self.info.dtype), warp.nodata)
+                    pixels[warp.places] = np.where(empty, np.asarray(warp.nodata, found.dtype), found)
+                if warp.nodata is None or self.info.alpha:
+                    covered &= warp.pixels.read(self.info.alpha or warp.pixels.count, window=box) > 0
         except (raster.RasterioError, raster.CPLE_BaseError) as e:
             cause = redacted(str(e.__cause__ or e).strip(), self.path)
             raise DataError("raster-corrupt", self.path, f"cannot be read ({cause})", "replace the file") from e
         return pixels, covered & valid_pixels(pixels, self.rule, self.nodata)
 
-    def _handle(self) -> Any:
-        if not hasattr(self._handles, "warped"):
-            nodata = self.nodata[0] if self.rule != "none" else None
+    def _warps(self) -> list[_Warp]:
+        """The thread's warped rasters: one per nodata value, since the warper takes one for all bands."""
+        if not hasattr(self._handles, "warps"):
+            used = self.rule != "none" and not self.info.masked
+            groups: dict[float | None, list[int]] = {}
+            for place, value in enumerate(self.nodata):
+                with np.errstate(all="ignore"):
+                    fits = value is not None and _equal(np.asarray(value).astype(self.info.dtype), value)
+                groups.setdefault(value if used and fits else None, []).append(place)
             self._handles.source = raster.open_dataset(self.path)
-            self._handles.warped = WarpedVRT(
-                self._handles.source, crs=self.grid.crs, transform=self.grid.transform, height=self.grid.height,
-                width=self.grid.width, resampling=Resampling[self.resample], src_nodata=nodata, nodata=nodata,
-                add_alpha=self.info.alpha is None, tolerance=1e-6,  # exact in each pixel, so that no window differs
-            )  # fmt: skip
-        return self._handles.warped
+            apart = self.info.count > 1 and self.resample in ("bilinear", "cubic")
+            self._handles.warps = [
+                _Warp(self._opened(v, self.resample), self._opened(v, "nearest") if apart and v is not None else None, places, v)
+                for v, places in groups.items()
+            ]
+        return self._handles.warps  # type: ignore[no-any-return]
+
+    def _opened(self, nodata: float | None, resample: str) -> Any:
+        return WarpedVRT(
+            self._handles.source, crs=self.grid.crs, transform=self.grid.transform, height=self.grid.height,
+            width=self.grid.width, resampling=Resampling[resample], src_nodata=nodata, nodata=nodata,
+            add_alpha=nodata is None and self.info.alpha is None,
+            tolerance=1e-6,  # exact in each pixel, so that no window differs
+            UNIFIED_SRC_NODATA="NO",  # else a band's nodata pixels flow into their neighbours where another band has data
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Warp:
+    """A raster on the reference grid, for the bands of one nodata value; `places` of them among those read.
+
+    Several bands are interpolated each over its own holes; `nearest` then tells where the holes are. Without a nodata
+    value an alpha band tells what is covered.
+    """
+
+    pixels: Any
+    nearest: Any
+    places: list[int]
+    nodata: float | None
+
+
+def _equal(values: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:
+    return np.isnan(values) if nodata is not None and nodata != nodata and values.dtype.kind == "f" else np.asarray(values == nodata)
 
 
 class PluginReader:
@@ -195,12 +238,20 @@ class PluginReader:
         """The wanted bands of a window. Raises DataError where the reader gives another shape."""
         with self._lock:
             given = called("reader", self.function, self.own.read, window)
-        pixels, valid = given if isinstance(given, tuple) else (given, None)
-        pixels = np.asarray(pixels)
-        if pixels.shape != (len(self.names), *window.shape):
+        pair = isinstance(given, tuple) and len(given) == 2
+        pixels, valid = given if pair else (given, None)
+        pixels, good = np.asarray(pixels), np.ones(window.shape, bool) if valid is None else np.asarray(valid)
+        shape = (len(self.names), *window.shape)
+        if pixels.shape != shape:
             raise DataError("reader-shape", self.function, f"read gave {pixels.shape} for a window of {window.shape}, "
-                            f"{(len(self.names), *window.shape)} is expected", "return (bands, rows, columns)")  # fmt: skip
-        good = np.ones(window.shape, bool) if valid is None else np.asarray(valid, bool)
+                            f"{shape} is expected", "return (bands, rows, columns)")  # fmt: skip
+        if good.shape != window.shape:
+            raise DataError("reader-shape", self.function, f"read gave where there is data as {good.shape} for a window of "
+                            f"{window.shape}", "return (rows, columns) of true and false")  # fmt: skip
+        if not np.can_cast(pixels.dtype, self.dtypes[0], "same_kind"):
+            raise DataError("reader-dtype", self.function, f"read gave {pixels.dtype}, its reader's dtype is {self.dtypes[0]}",
+                            "set the attribute `dtype` to what read returns")  # fmt: skip
+        good = good.astype(bool)
         if pixels.dtype.kind == "f":
             good = good & np.isfinite(pixels[list(bands)]).all(0)
         return [pixels[b] for b in bands], good
@@ -209,9 +260,12 @@ class PluginReader:
 def _dtype_of(own: Any, function: str) -> np.dtype[Any]:
     given = getattr(own, "dtype", "float32")
     try:
-        return np.dtype(given)
+        found = np.dtype(given)
     except TypeError as e:
         raise DataError("reader-dtype", function, f"its reader has the dtype {given!r}, no type of NumPy", "such as 'float32'") from e
+    if found.kind not in "iuf":
+        raise DataError("reader-dtype", function, f"its reader has the dtype {found}, no integers or floats", "such as 'float32'")
+    return found
 
 
 def _refuse_apart(part: Files, info: RasterInfo, grid: Grid) -> None:

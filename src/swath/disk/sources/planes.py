@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from rasterio.features import rasterize
 
 from swath.core.errors import DataError, did_you_mean
 from swath.core.grid import Grid
 from swath.core.windows import Window
 from swath.disk.sources.stack import Constant, Position, Shapes
 from swath.disk.vectors import vector
+from swath.disk.vectors.burning import OnPixels
 
 
 class ShapePlanes:
@@ -48,46 +48,43 @@ class ShapePlanes:
         self._lock = Lock()
 
     @cached_property
-    def _layers(self) -> list[tuple[NDArray[Any], shapely.STRtree]]:
-        """Geometries with their tree, per band."""
+    def _layers(self) -> list[OnPixels]:
+        """The geometries of each band."""
         reach = self.part.limit + 2 if self.part.encode == "distance" else 0
         height, width = self.grid.shape
         around = self.grid.window(Window(-reach, -reach, height + 2 * reach, width + 2 * reach))
         found = vector.features_on_grid(self.part.file, around, layer=self.part.layer, field=self.part.field)
-        keep = ~(shapely.is_missing(found.geometry) | shapely.is_empty(found.geometry))
+        keep = ~vector.nowhere(found.geometry)
         geometry = found.geometry[keep]
         geometry = np.where(shapely.is_valid(geometry), geometry, shapely.make_valid(geometry))
         if not self.part.ids:
-            return [(geometry, shapely.STRtree(geometry))]
+            return [OnPixels(geometry, self.grid, beyond=reach)]
         assert found.values is not None
         values = found.values[keep].tolist()
         chosen = [geometry[[_same(v, wanted) for v in values]] for wanted in self.part.ids]
-        return [(g, shapely.STRtree(g)) for g in chosen]
+        return [OnPixels(g, self.grid, beyond=reach) for g in chosen]
 
     def read(self, window: Window, bands: Sequence[int]) -> tuple[list[NDArray[Any]], NDArray[np.bool_]]:
         """The wanted bands (0-based) of a window, each (h, w), and where they hold data: everywhere."""
         with self._lock:
             layers = self._layers
-        return [self._band(window, *layers[b]) for b in bands], np.ones(window.shape, bool)
+        return [self._band(window, layers[b]) for b in bands], np.ones(window.shape, bool)
 
-    def _band(self, window: Window, geometry: NDArray[Any], tree: shapely.STRtree) -> NDArray[Any]:
+    def _band(self, window: Window, shapes: OnPixels) -> NDArray[Any]:
         part = self.part
         if part.encode == "binary":
-            burnt = self._burn(window, geometry, tree)
+            burnt = self._burn(window, shapes)
             return burnt if part.scale == 1.0 else burnt * np.float32(part.scale)
         pad = part.limit + 1
-        burnt = self._burn(window.pad(pad), geometry, tree)
+        burnt = self._burn(window.pad(pad), shapes)
         distance = signed_distance(burnt > 0, part.limit)[pad:-pad, pad:-pad].astype(np.float64)
         if part.log:
             distance = np.sign(distance) * np.log1p(np.abs(distance))
         return np.asarray(distance * part.scale, np.float32)
 
-    def _burn(self, window: Window, geometry: NDArray[Any], tree: shapely.STRtree) -> NDArray[np.uint8]:
-        place = self.grid.window(window)
+    def _burn(self, window: Window, shapes: OnPixels) -> NDArray[np.uint8]:
         burnt = np.zeros(window.shape, np.uint8)
-        hits = np.sort(tree.query(shapely.box(*place.bounds)))
-        if len(hits):
-            rasterize(((g, 1) for g in geometry[hits]), out=burnt, transform=place.transform)
+        shapes.burn(window, np.ones(len(shapes.geometry), np.uint8), burnt)
         return burnt
 
 

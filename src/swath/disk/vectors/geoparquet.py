@@ -62,7 +62,7 @@ def read_rows(
         wanted = [header.geometry] + ([field] if field else [])
         for first, batch in _batches(source, wanted, header.covering, bounds):
             wkb = batch.column(header.geometry).to_numpy(zero_copy_only=False)
-            found = shapely.force_2d(shapely.from_wkb(wkb, on_invalid="ignore"))
+            found = shapely.force_2d(geometries(wkb))
             keep = np.ones(len(found), bool) if bounds is None else _touch(found, bounds)
             shapes.append(found[keep])
             rows.append(first + np.flatnonzero(keep))
@@ -70,6 +70,12 @@ def read_rows(
                 values.append(_plain(batch.column(field))[keep])
     column = None if field is None else np.concatenate(values) if values else np.empty(0, object)
     return np.concatenate(shapes), np.concatenate(rows), column
+
+
+def geometries(wkb: NDArray[Any]) -> NDArray[Any]:
+    """Geometries (n,) of WKB, None where it is none; coordinates that are no numbers are kept for `nowhere` to find."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(shapely.from_wkb(wkb, on_invalid="ignore"), object)
 
 
 def read_columns(path: Path, file: Path, most: int) -> list[NDArray[Any]]:

@@ -15,7 +15,7 @@ from pyproj.exceptions import ProjError
 
 from swath.core.errors import DataError
 from swath.core.grid import Grid
-from swath.core.legend import Legend, unknown_values
+from swath.core.legend import Legend, is_missing, unknown_values
 from swath.core.selection import pixel_of
 from swath.core.splits import SPLIT_OF, SPLITS
 from swath.disk.rasters.crs import crs_name, project
@@ -173,7 +173,7 @@ def _indices(values: NDArray[Any], legend: Legend, path: Path, *, ours: bool) ->
     """Class indices of label values, `ignore` for missing ones; of our own files the values are class ids."""
     found: dict[Any, int | None] = {}
     for value in set(values.tolist()):
-        if value is None or value != value:
+        if is_missing(value):
             found[value] = legend.ignore
         elif ours:
             found[value] = legend.ids.index(int(value)) if int(value) in legend.ids else None
@@ -182,7 +182,7 @@ def _indices(values: NDArray[Any], legend: Legend, path: Path, *, ours: bool) ->
     unknown = [v for v, i in found.items() if i is None]
     if unknown:
         raise unknown_values(unknown, path, legend)
-    missing = [v is None or v != v for v in values.tolist()]
+    missing = [is_missing(v) for v in values.tolist()]
     return np.array([legend.ignore if gone else found[v] for v, gone in zip(values.tolist(), missing, strict=True)], np.int64)
 
 

@@ -108,8 +108,7 @@ def read_features(
             )
     except (DataSourceError, DataLayerError, ValueError) as e:
         raise _unreadable(info.path, e) from e
-    empty = np.empty(0, object)
-    geometry = shapely.from_wkb(wkb, on_invalid="ignore") if wkb is not None else empty
+    geometry = np.empty(0, object) if wkb is None else geoparquet.geometries(wkb)
     return Features(geometry, np.asarray(fids, np.int64), data[0] if field else None, meta["crs"])
 
 
@@ -118,7 +117,7 @@ def without_geometry(path: Path, layer: str | None = None) -> NDArray[np.int64]:
     info = vector_info(path, layer)
     if geoparquet.is_geoparquet(path):
         found = read_features(path)
-        return found.fids[shapely.is_missing(found.geometry) | shapely.is_empty(found.geometry)]
+        return found.fids[nowhere(found.geometry)]
     if info.geometry is None:
         return np.empty(0, np.int64)
     from pyogrio import read_bounds
@@ -157,9 +156,17 @@ def features_on_grid(
     return Features(moved, near_ones.fids, near_ones.values, grid.crs)
 
 
+def nowhere(geometry: NDArray[Any]) -> NDArray[np.bool_]:
+    """(n,) where a geometry is null or empty, or has a coordinate that is no finite number, or has no finite square."""
+    missing: NDArray[np.bool_] = shapely.is_missing(geometry) | shapely.is_empty(geometry)
+    points, of = shapely.get_coordinates(geometry, return_index=True)
+    missing[np.unique(of[~(np.abs(points) < 1e150).all(1)])] = True
+    return missing
+
+
 def repaired(features: Features, policy: str, path: str | Path, events: Events) -> Features:
-    """The features with usable areas: null and empty ones dropped, invalid ones fixed, skipped or refused; counted."""
-    usable = ~(shapely.is_missing(features.geometry) | shapely.is_empty(features.geometry))
+    """The features with usable areas: null, empty and infinite ones dropped, invalid ones fixed, skipped or refused; counted."""
+    usable = ~nowhere(features.geometry)
     events.count("null or empty geometry skipped", int((~usable).sum()))
     areal = shapely.get_dimensions(features.geometry) >= 2
     events.count("point or line skipped", int((usable & ~areal).sum()))
