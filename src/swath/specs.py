@@ -264,7 +264,7 @@ class SampleSpec(Spec):
     def refusal(self, missing: int, area: int) -> str | None:
         """Why a patch of `area` pixels around a point, `missing` of them without data, is refused, or None."""
         rule = self.reject_nodata
-        refused = missing > 0 if rule == "any" else missing == area if rule == "all" else missing > rule * area
+        refused = missing > 0 if rule == "any" else missing == area if rule == "all" else missing / area > rule
         return "nodata in the patch" if refused else None
 
 

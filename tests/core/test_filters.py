@@ -40,6 +40,17 @@ def test_class_floors_hold_for_all_or_any(mode: str, counts: list[int], said: st
     assert refusal(Filter(class_min={1: 0.2, 2: 0.1}, mode=mode), counts) == said  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("area", [100, 2500, 10_000, 512 * 512 * 25])
+def test_a_share_that_is_just_met_is_met(area: int) -> None:
+    """7 of 100 pixels are 7 %, though 0.07 * 100 is more than 7 in floating point."""
+    for percent in range(101):
+        own, part = percent * area // 100, percent / 100
+        counts = np.array([area - own, own])
+        assert Filter(min_annotated=part).refusal(counts, area, 0, 0) is None
+        assert Filter(class_min={1: part}).refusal(counts, area, 0, 0) is None
+        assert Filter(max_nodata=part).refusal(counts, area, own, 0) is None
+
+
 @given(st.lists(st.integers(0, 30), min_size=3, max_size=3), st.integers(0, 100), st.floats(0, 1), st.floats(0, 1))
 def test_stricter_rules_never_keep_more(counts: list[int], invalid: int, loose: float, strict: float) -> None:
     low, high = sorted((loose, strict))

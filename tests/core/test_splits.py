@@ -107,6 +107,31 @@ def test_carving_keeps_the_class_shares() -> None:
     assert [b.pixels.tolist() for b in chosen] == [[50, 50]]
 
 
+def test_a_class_of_one_block_is_left_to_training() -> None:
+    """Without the rule the second block would be taken: it alone has the shares of all."""
+    only = [[60, 40, 0], [50, 45, 5], [40, 60, 0], [30, 70, 0], [70, 30, 0]]
+    blocks = [Block(0, Window(0, 10 * i, 10, 10), np.array(p)) for i, p in enumerate(only)]
+    for fraction in (0.2, 0.4, 0.6):
+        chosen = carve(blocks, fraction)
+        assert len(chosen) == round(5 * fraction)
+        assert blocks[1] not in chosen
+
+
+@given(st.integers(0, 9999), st.integers(6, 40), st.integers(2, 6), st.floats(0.1, 0.5))
+def test_a_rare_class_of_several_blocks_is_held_out_and_trained_on(seed: int, count: int, few: int, fraction: float) -> None:
+    """A class of some thousandths of the pixels weighs nothing among shares; it is not left to chance all the same."""
+    rng = np.random.default_rng(seed)
+    pixels = np.zeros((count, 4), np.int64)
+    pixels[:, :3] = rng.dirichlet([2, 2, 1], count) * 10_000 + 1
+    rare = rng.choice(count, min(few, count - 2), replace=False)
+    pixels[rare, 3] = rng.integers(20, 60, len(rare))
+    blocks = [Block(0, Window(0, 10 * i, 10, 10), p) for i, p in enumerate(pixels)]
+    held = np.sum([b.pixels for b in carve(blocks, fraction)], axis=0)
+    assert (held > 0).all()
+    assert (held < pixels.sum(0)).all()
+    assert abs(held.sum() - fraction * pixels.sum()) <= 1.01 * pixels.sum(1).max()
+
+
 def test_equal_blocks_are_taken_in_order_and_one_stays_for_training() -> None:
     blocks = [Block(n // 2, Window(0, 10 * n, 10, 10), np.array([50, 50])) for n in range(6)]
     assert carve(blocks[::-1], 0.5) == blocks[:3]

@@ -104,6 +104,31 @@ def test_crops_are_parts_of_their_sample_with_a_label() -> None:
     assert len(seen) > 5
 
 
+def test_a_crop_holds_the_only_labelled_pixel_anywhere_in_it() -> None:
+    """Of a sample around a point one pixel is labelled: every crop holds it, and all places of it in the crop come up."""
+    samples = kept(1, side=64)
+    samples.samples[0].labels[:] = 255
+    samples.samples[0].labels[32, 40] = 1
+    made = batches(samples, batch_size=64, crop=8)
+    seen: Counter[tuple[int, int]] = Counter()
+    for step in range(40):
+        for labels in made.at(step).labels.numpy():
+            ((row, col),) = np.argwhere(labels == 1).tolist()
+            seen[row, col] += 1
+    assert len(seen) == 64
+    assert sum((n - 40) ** 2 / 40 for n in seen.values()) < 120  # chi-square of 63 degrees: 1 in 100,000 above
+    samples.samples[0].labels[32, 40] = 255
+    assert (made.at(0).labels == 255).all()
+
+
+def test_a_label_at_the_corner_is_held_by_crops_that_stay_inside() -> None:
+    samples = kept(1, side=64)
+    samples.samples[0].labels[:] = 255
+    samples.samples[0].labels[63, 0] = 1
+    made = batches(samples, batch_size=64, crop=16)
+    assert all((labels[15, 0] == 1).all() for labels in made.at(0).labels)
+
+
 def test_crops_are_filled_up_to_the_stride_with_what_never_counts() -> None:
     made = batches(kept(side=24), crop=30, stride=32)
     batch = made.at(0)

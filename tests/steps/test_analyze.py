@@ -118,6 +118,24 @@ def test_gdl_055_the_suggestion_can_be_pasted_and_holds(own_town: Path) -> None:
     assert "tried" not in after["search"]["both"]
 
 
+def test_the_suggestion_replaces_rules_of_the_config_whatever_classes_are_called(own_town: Path) -> None:
+    name = 'say "roof": #1 \\'
+    config = yaml.safe_load(own_town.read_text())
+    config["classes"][1] = {"name": name}
+    own_town.write_text(yaml.safe_dump(config))
+    rules = ["sample.min_annotated=0.02", "sample.class_min={background: 0.3}", "sample.class_mode=any"]
+    told = swath.analyze(own_town, "sample.overlap=0.5", *rules)
+    best = min(told["search"].values(), key=lambda found: found["std"]["after"])
+    config["sample"] = {**config.get("sample", {}), "overlap": 0.5, "min_annotated": 0.02, "class_min": {"background": 0.3},
+                        "class_mode": "any", **yaml.safe_load(told["suggestion"]["text"])["sample"]}  # fmt: skip
+    own_town.write_text(yaml.safe_dump(config))
+    after = swath.analyze(own_town)
+    assert after["samples"]["trn"] == best["samples"]["after"] < best["samples"]["before"]
+    assert np.std([c["share"] for c in after["splits"]["trn"].values()]) == pytest.approx(best["std"]["after"])
+    only_floor = swath.analyze(own_town, f"sample.class_min={json.dumps({name: 0.1})}")
+    assert only_floor["samples"]["trn"] > 0
+
+
 def test_what_a_store_was_made_with_is_left_alone(own_town: Path) -> None:
     swath.sample(own_town)
     store = own_town.parent / "runs" / "roofs" / "samples.store"
@@ -222,3 +240,12 @@ def test_the_preview_of_samples_around_points(own_town: Path, make_vector: Calla
     assert (told["samples"], told["dropped"], told["splits"]) == (made["samples"], made["dropped"], made["classes"])
     assert told["dropped"]["patch outside the image"] > 0
     assert swath.analyze(own_town, *settings)["cached"]
+
+
+def test_two_points_of_one_id_in_one_pixel_are_two_samples(own_town: Path, make_vector: Callable[..., Path]) -> None:
+    places = [shapely.Point(corner(n) @ (SIDE / 2 + d, SIDE / 2)) for n in (0, 1, 2) for d in (0.2, 0.7)]
+    make_vector(own_town.parent / "points.gpkg", places, {"class": [1] * 6, "id": [7] * 6})
+    settings = ("sample.points=points.gpkg", "sample.tile=16", "split.by=none")
+    told, made = swath.analyze(own_town, *settings), swath.sample(own_town, *settings)
+    assert (told["samples"], told["splits"]) == (made["samples"], made["classes"])
+    assert told["samples"] == {"trn": 4, "val": 0, "tst": 1}  # a scored pixel counts once

@@ -35,10 +35,10 @@ class Filter:
         """(n,) places in `REASONS`: the first rule that each tile breaks, 0 for none; `counts` (n, C), others (n,)."""
         labelled = counts.sum(1)
         annotated = labelled - (counts[:, background] if background is not None else 0)
-        broken = [
+        broken = [  # shares are divided: 7 of 100 pixels are exactly 0.07, while 0.07 * 100 is a little more than 7
             labelled == 0,
-            invalid > self.max_nodata * areas,
-            annotated < self.min_annotated * areas,
+            invalid / areas > self.max_nodata,
+            annotated / areas < self.min_annotated,
             ~self._floors_met(counts / areas[:, None]),
         ]
         return np.select(broken, range(1, len(REASONS)), 0)

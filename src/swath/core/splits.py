@@ -92,7 +92,8 @@ def carve(blocks: Sequence[Block], fraction: float) -> list[Block]:
     """The blocks for validation: about `fraction` of the labelled pixels, with class shares close to those of all.
 
     Deterministic and greedy: each step takes the block after which the shares of the chosen pixels differ least from
-    the shares of all (sum of squares), the first of equal ones, until the fraction is reached.
+    the shares of all (sum of squares), the first of equal ones, until the fraction is reached. No class is taken whole
+    where that can be helped, and blocks are exchanged for others that hold a class which the chosen ones lack.
     """
     total = np.sum([b.pixels for b in blocks], axis=0).astype(float)
     if total.sum() == 0:
@@ -103,12 +104,46 @@ def carve(blocks: Sequence[Block], fraction: float) -> list[Block]:
     free, have = np.ones(len(rest), bool), np.zeros_like(total)
     while have.sum() < wanted and free.sum() > 1:
         open_ = np.flatnonzero(free)
+        spared = _spares(have + pixels[open_], total)
+        open_ = open_[spared] if spared.any() else open_
         best = int(open_[_costs(have + pixels[open_], shares, wanted).argmin()])
         if not free.all() and abs(have.sum() + pixels[best].sum() - wanted) > abs(have.sum() - wanted):
             break
         have += pixels[best]
         free[best] = False
+    while (change := _exchange(pixels, free, shares, wanted)) is not None:
+        free[list(change)] = True, False
     return [b for b, left in zip(rest, free.tolist(), strict=True) if not left]
+
+
+def _spares(have: NDArray[np.float64], total: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(n,) True where the chosen pixels (n, C) leave some of every class."""
+    return np.asarray(((have < total) | (total == 0)).all(1))
+
+
+def _exchange(
+    pixels: NDArray[np.float64], free: NDArray[np.bool_], shares: NDArray[np.float64], wanted: float
+) -> tuple[int, int] | None:
+    """(chosen, free) blocks to exchange, so that more classes are held out, at the least cost; None where there are none.
+
+    The amount stays about what it is, and no class is taken whole.
+    """
+    chosen, total = np.flatnonzero(~free), pixels.sum(0)
+    have = pixels[chosen].sum(0)
+    lacking = (have == 0) & (total > 0)
+    useful = np.flatnonzero(free & (pixels[:, lacking] > 0).any(1))
+    room = max(abs(have.sum() - wanted), float(pixels.sum(1).mean()))
+    best: tuple[float, float] = (int((have > 0).sum()), np.inf)  # classes held, and how cheaply
+    change = None
+    for out in chosen.tolist() if len(useful) else ():
+        then = have - pixels[out] + pixels[useful]
+        fits = _spares(then, total) & (abs(then.sum(1) - wanted) <= room)
+        held = np.where(fits, (then > 0).sum(1), 0)
+        costs = np.where(held == held.max(), _costs(then, shares, wanted), np.inf)
+        found = (int(held.max()), -float(costs.min()))
+        if found > best:
+            best, change = found, (out, int(useful[costs.argmin()]))
+    return change
 
 
 def _costs(have: NDArray[np.float64], shares: NDArray[np.float64], wanted: float) -> NDArray[np.float64]:

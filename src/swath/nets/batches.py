@@ -165,7 +165,7 @@ class Batches:
         return below(room + 1, self.seed, 3, positions, lane) if room.any() else room
 
     def _find_label(self, index: int, position: int, out: Sample) -> None:
-        """Moves a crop without a labelled pixel, if a few more draws find one."""
+        """Moves a crop without a labelled pixel: to a few more draws, and where they find none around a pixel that has one."""
         height, width = out.labels.shape
         at = np.array([position])
         for lane in range(2, 2 * DRAWS, 2):
@@ -174,6 +174,22 @@ class Batches:
             row = int(self._offsets(self.heights[[index]] - height, at, lane)[0])
             col = int(self._offsets(self.widths[[index]] - width, at, lane + 1)[0])
             self.samples.read_into(index, Window(row, col, height, width), out)
+        if not (out.labels != self.ignore).any():
+            self._read_around_label(index, at, out)
+
+    def _read_around_label(self, index: int, at: NDArray[np.int64], out: Sample) -> None:
+        """Fills a crop that holds a labelled pixel drawn from all of the sample's, anywhere in the crop; if there is any."""
+        labels = self.samples.read(index).labels
+        known = np.flatnonzero(labels != self.ignore)
+        if len(known) == 0:
+            return
+        chosen = int(known[below(len(known), self.seed, 3, at, 2 * DRAWS)[0]])
+        first = []
+        for axis, pixel in enumerate(divmod(chosen, labels.shape[1])):
+            size = out.labels.shape[axis]
+            low, high = max(0, pixel - size + 1), min(pixel, labels.shape[axis] - size)
+            first.append(low + int(below(high - low + 1, self.seed, 3, at, 2 * DRAWS + 1 + axis)[0]))
+        self.samples.read_into(index, Window(first[0], first[1], *out.labels.shape), out)
 
 
 def kept_batches(workers: int) -> int:

@@ -4,6 +4,7 @@ thresholds, what splits share, and bands that give the label away. No sample is 
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from swath.core.filters import Filter
 from swath.core.legend import Legend
+from swath.core.samplers import members_of
 from swath.core.splits import SPLITS, Split
 from swath.core.telltale import tells
 from swath.core.thresholds import Found, search_annotated, search_both, search_floors
@@ -47,7 +49,6 @@ def analyze(project: Project, *, search: bool = False) -> dict[str, Any]:
     found, legend = tile_table(project, directory), project.legend
     verdicts = decide(project, found)
     groups = np.array([SPLITS.index(p.split) for p in found.places], np.int64)
-    scenes = np.array([p.scene for p in found.places], np.int64)
     kept = np.array([v is None for v in verdicts], bool)
     splits = {s: _classes(found.counts[kept & (groups == n)], legend) for n, s in enumerate(SPLITS)}
     results = _search(project, found)
@@ -56,15 +57,10 @@ def analyze(project: Project, *, search: bool = False) -> dict[str, Any]:
         "splits": splits,
         "samples": {s: int((kept & (groups == n)).sum()) for n, s in enumerate(SPLITS)},
         "dropped": reasons_in_order(Counter(v for v in verdicts if v) + Counter(refused_points(project))),
-        "dropped_by_split": {s: _reasons(verdicts, groups == n) for n, s in enumerate(SPLITS)},
-        "scenes": [
-            {"scene": project.scenes[i].name, "split": SPLITS[n], "samples": int((mine & kept).sum()),
-             "dropped": _reasons(verdicts, mine), "classes": _classes(found.counts[mine & kept], legend)}
-            for n, i in sorted({*zip(groups.tolist(), scenes.tolist(), strict=True)})
-            if (mine := (groups == n) & (scenes == i)).any()
-        ],
+        "dropped_by_split": {s: _reasons(verdicts, np.flatnonzero(groups == n)) for n, s in enumerate(SPLITS)},
+        "scenes": _scenes(project, found, verdicts),
         "search": {name: _told(result, legend, steps=search) for name, result in results.items()},
-        "suggestion": _suggestion(results["both"], bands, project),
+        "suggestion": _suggestion(_best(results), bands, project),
         "bands": bands,
         "leakage": leakage(project),
         "decisions": [
@@ -85,8 +81,20 @@ def _classes(rows: NDArray[np.int64], legend: Legend) -> dict[str, Any]:
     return {n: {"pixels": int(p), "share": float(p / total) if total else None} for n, p in zip(legend.names, pixels, strict=True)}
 
 
-def _reasons(verdicts: Sequence[str | None], mine: NDArray[np.bool_]) -> dict[str, int]:
-    return reasons_in_order(Counter(v for v, own in zip(verdicts, mine.tolist(), strict=True) if own and v))
+def _reasons(verdicts: Sequence[str | None], rows: NDArray[np.int64]) -> dict[str, int]:
+    return reasons_in_order(Counter(v for n in rows.tolist() if (v := verdicts[n])))
+
+
+def _scenes(project: Project, found: TileTable, verdicts: Sequence[str | None]) -> list[dict[str, Any]]:
+    """Per split and scene with candidates: what is kept of them, and why the others are not."""
+    told = []
+    keys = np.array([SPLITS.index(p.split) * len(project.scenes) + p.scene for p in found.places], np.int64)
+    for rows in members_of(keys) if len(keys) else ():
+        place = found.places[int(rows[0])]
+        kept = [n for n in rows.tolist() if verdicts[n] is None]
+        told.append({"scene": project.scenes[place.scene].name, "split": place.split, "samples": len(kept),
+                     "dropped": _reasons(verdicts, rows), "classes": _classes(found.counts[kept], project.legend)})  # fmt: skip
+    return told
 
 
 def _search(project: Project, found: TileTable) -> dict[str, Found]:
@@ -129,14 +137,22 @@ def _bands(project: Project) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def _best(results: Mapping[str, Found]) -> Found:
+    """What leaves the least spread; of equal ones what both methods found together."""
+    return min((results["both"], *results.values()), key=lambda found: np.inf if np.isnan(found.after) else found.after)
+
+
 def _suggestion(found: Found, bands: Sequence[dict[str, Any]], project: Project) -> dict[str, Any]:
     """`text`: lines for the config; `values`: the same as settings; `because`: one reason per line."""
     values: dict[str, Any] = {}
     because = []
     chosen = {k: v for k, v in _thresholds(found.rules, project.legend).items() if v}
     if chosen and found.after < found.before:
+        spec = project.config.sample  # rules of the config that the search did without are taken back
+        values |= {"sample.min_annotated": 0.0} if spec.min_annotated and "min_annotated" not in chosen else {}
         values |= {f"sample.{key}": value for key, value in chosen.items()}
-        if "class_min" in chosen and project.config.sample.class_mode != "all":
+        values |= {"sample.class_min": {}} if spec.class_min and "class_min" not in chosen else {}
+        if "class_min" in chosen and spec.class_mode != "all":
             values["sample.class_mode"] = "all"
         because.append(f"evens out the classes: the standard deviation of their shares falls from {100 * found.before:.3g} to "
                        f"{100 * found.after:.3g} %, with {found.kept} of {found.tiles} training samples")  # fmt: skip
@@ -152,7 +168,7 @@ def _snippet(values: dict[str, Any]) -> str:
     sections: dict[str, list[str]] = {}
     for key, value in values.items():
         section, name = key.split(".")
-        shown = "{" + ", ".join(f'"{k}": {v}' for k, v in value.items()) + "}" if isinstance(value, dict) else value
+        shown = json.dumps(value, ensure_ascii=False)  # which is YAML, too, whatever a class is called
         sections.setdefault(section, []).append(f"  {name}: {shown}")
     return "\n".join(line for section, lines in sections.items() for line in (f"{section}:", *lines))
 

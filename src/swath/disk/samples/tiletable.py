@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -80,12 +81,14 @@ def table_key(project: Project) -> str:
 
 def decide(project: Project, table: TileTable) -> list[str | None]:
     """Per row why `sample` would drop it, or None where it would keep it: the same rules, in the same order."""
-    rows = {place: n for n, place in enumerate(table.places)}
-    out: list[str | None] = [None] * len(rows)
+    rows: defaultdict[Place, list[int]] = defaultdict(list)  # two points of one id in one pixel are equal places
+    for n in reversed(range(len(table.places))):
+        rows[table.places[n]].append(n)
+    out: list[str | None] = [None] * len(table.places)
     for split in SPLITS:
         kept = 0
         for place in plan_places(project, split):
-            n = rows[place]
+            n = rows[place].pop()
             beyond = beyond_limit(project, split, kept)
             out[n] = BEYOND if beyond else refused(project, place, table.counts[n], int(table.invalid[n]))
             kept += out[n] is None
