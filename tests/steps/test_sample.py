@@ -17,7 +17,6 @@ import swath
 from swath.core.errors import DataError, ResourceError
 from swath.disk.projects.project import load_project
 from swath.disk.samples.plan import plan_places
-from swath.disk.stores.schema import Schema as StoreSchema
 from swath.disk.stores.store import StoreSamples, broken_records, load_index, read_card
 
 pytest_plugins = ["fixtures_run"]
@@ -111,7 +110,7 @@ def test_a_failure_leaves_no_store_and_an_old_one_whole(own_town: Path, fingerpr
 def test_footprints_open_in_qgis_and_match_the_windows(own_town: Path) -> None:
     store = Path(swath.sample(own_town)["store"])
     card = read_card(store)
-    index = load_index(store, StoreSchema(**card["schema"]))
+    index = load_index(store, card)
     layers = pyogrio.list_layers(store / "tiles.gpkg")
     assert layers[:, 0].tolist() == ["samples"]
     meta, _, geometry, columns = read(store / "tiles.gpkg")

@@ -24,7 +24,6 @@ from swath.disk.projects.point_places import _widest
 from swath.disk.projects.project import load_project
 from swath.disk.rasters.crs import project
 from swath.disk.samples.rastersamples import RasterSamples
-from swath.disk.stores.schema import Schema
 from swath.disk.stores.store import StoreSamples, load_index, read_card
 
 CORNER = Affine(0.5, 0, 583_000, 0, -0.5, 4_507_000)
@@ -78,7 +77,7 @@ def scene(tmp_path: Path) -> Path:
 
 def rows(config: Path) -> tuple[Path, NDArray[Any]]:
     store = config.parent / "runs" / "roofs" / "samples.store"
-    return store, load_index(store, Schema(**read_card(store)["schema"]))
+    return store, load_index(store, read_card(store))
 
 
 @given(side=st.sampled_from([1, 2, 5, 16, 31]), corners=st.booleans(), seed=st.integers(0, 999))

@@ -7,11 +7,13 @@ import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sealed import reseal
 
 import swath
 from swath.core.errors import ConfigError, DataError
@@ -90,7 +92,7 @@ def test_both_train_to_the_same_weights(own_town: Path, stores: tuple[Path, Path
 @pytest.mark.parametrize("record", [0, 5, 26])
 def test_a_flipped_byte_is_found(stores: tuple[Path, Path], record: int) -> None:
     _, store = stores
-    index = load_index(store, Schema(**read_card(store)["schema"]))
+    index = load_index(store, read_card(store))
     with (store / "records.bin").open("r+b") as f:  # publish: damage on purpose
         f.seek(int(index["first"][record] + index["bytes"][record] // 2))
         byte = f.read(1)
@@ -111,6 +113,7 @@ def test_an_index_that_points_elsewhere_is_refused(stores: tuple[Path, Path]) ->
         wrong = index.copy()
         change(wrong)
         np.save(store / "index.npy", wrong)
+        reseal(store)
         with pytest.raises(DataError, match="does not fit the records"):
             StoreSamples(store, "trn")
 
@@ -124,18 +127,18 @@ def test_bytes_that_are_no_chunk_of_the_schema_are_refused() -> None:
 
 def test_a_store_of_the_first_version_still_opens(stores: tuple[Path, Path]) -> None:
     raw, _ = stores
-    card = json.loads((raw / "card.json").read_text())
-    card["version"] = 1
-    del card["schema"]["codec"]
-    (raw / "card.json").write_text(json.dumps(card))
+
+    def first(card: dict[str, Any]) -> None:
+        card["version"] = 1
+        del card["schema"]["codec"]
+
+    reseal(raw, first)
     assert StoreSamples(raw, "trn").read(0).image.shape == (3, 32, 32)
 
 
 def test_an_unknown_codec_is_told(stores: tuple[Path, Path]) -> None:
     raw, _ = stores
-    card = json.loads((raw / "card.json").read_text())
-    card["schema"]["codec"] = "zstd"
-    (raw / "card.json").write_text(json.dumps(card))
+    reseal(raw, lambda card: card["schema"].update(codec="zstd"))
     with pytest.raises(DataError, match="the codec 'zstd' is unknown"):
         StoreSamples(raw, "trn")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sealed import reseal
 
 from swath.core.errors import DataError
 from swath.core.windows import Window
@@ -95,24 +96,52 @@ def test_a_damaged_index_is_found(store: Path) -> None:
     index = store / "index.npy"
     data = index.read_bytes()
     index.write_bytes(data[:-10])
+    with pytest.raises(DataError, match=r"index\.npy: does not have the checksum on the card"):
+        StoreSamples(store, "trn")
+    reseal(store)
     with pytest.raises(DataError, match=r"index\.npy: cannot be read"):
         StoreSamples(store, "trn")
     np.save(index, np.zeros(27))
+    reseal(store)
     with pytest.raises(DataError, match="does not fit the schema"):
         StoreSamples(store, "trn")
+    index.unlink()
+    with pytest.raises(DataError, match=r"index\.npy: cannot be read"):
+        StoreSamples(store, "trn")
+
+
+@pytest.mark.parametrize("file", ["card.json", "index.npy"])
+def test_no_flipped_bit_of_card_or_index_goes_unseen(file: str, store: Path) -> None:
+    whole = (store / file).read_bytes()
+    rng = np.random.default_rng(0)
+    places = {0, len(whole) - 1, *range(60, 130), *rng.integers(0, len(whole), 150).tolist()}
+    for at in sorted(places):
+        damaged = bytearray(whole)
+        damaged[at] ^= 1 << int(rng.integers(0, 8))
+        (store / file).write_bytes(damaged)
+        with pytest.raises(DataError) as caught:
+            StoreSamples(store, "trn")
+        assert caught.value.code in ("store-corrupt", "store-version")
 
 
 @pytest.mark.parametrize(
     ("change", "code"),
-    [({"version": 99}, "store-version"), ({"swath": "bundle"}, "store-version"), (None, "store-corrupt")],
-)
-def test_a_card_of_another_kind_is_refused(store: Path, change: dict[str, object] | None, code: str) -> None:
+    [({"version": 99}, "store-version"), ({"version": 0}, "store-version"), ({"swath": "bundle"}, "store-version"),
+     ("{", "store-corrupt"), ("[]", "store-version"), ("3", "store-version"), ({"scenes": []}, "store-corrupt")],
+)  # fmt: skip
+def test_a_card_of_another_kind_is_refused(store: Path, change: dict[str, object] | str, code: str) -> None:
     card = store / "card.json"
-    text = json.dumps({**json.loads(card.read_text()), **change}) if change else "{"
-    card.write_text(text)
+    card.write_text(change if isinstance(change, str) else json.dumps({**json.loads(card.read_text()), **change}))
     with pytest.raises(DataError) as caught:
         read_card(store)
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize(("version", "fix"), [(99, "update Swath"), (0, "make the store anew")])
+def test_what_to_do_about_another_version(version: int, fix: str, store: Path) -> None:
+    reseal(store, lambda card: card.update(version=version))
+    with pytest.raises(DataError, match=f"is version {version}, this Swath reads 1 to 2; {fix}"):
+        StoreSamples(store, "trn")
 
 
 def test_a_store_without_its_card_is_none(store: Path) -> None:
@@ -125,4 +154,5 @@ def test_a_split_without_samples_is_empty(store: Path) -> None:
     index = np.load(store / "index.npy")
     index["split"] = 0
     np.save(store / "index.npy", index)
+    reseal(store)
     assert StoreSamples(store, "val").places == []

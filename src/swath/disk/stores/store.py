@@ -62,18 +62,27 @@ def publish_store(directory: Path, spool: RecordSpool, card: dict[str, Any], foo
 
 
 def read_card(directory: Path) -> dict[str, Any]:
-    """The card of a finished store. Raises DataError where there is none or it is of another version."""
+    """The card of a finished store, as it was written. Raises DataError where there is none, it is of another version, or
+    it was changed.
+    """
     file = directory / "card.json"
     if not file.exists():
         raise DataError("store-missing", directory, "holds no finished store", "make it: swath sample CONFIG")
     try:
-        card = json.loads(file.read_text())
+        card = json.loads(file.read_bytes())
     except ValueError as e:
         raise DataError("store-corrupt", file, "is not valid JSON", "make the store anew: swath sample CONFIG") from e
-    if card.get("swath") != "store" or card.get("version") not in READABLE:
-        raise DataError("store-version", file, f"is version {card.get('version')}, this Swath reads 1 to {VERSION}",
-                        "make the store anew: swath sample CONFIG --overwrite")  # fmt: skip
-    return card
+    if not isinstance(card, dict) or card.get("swath") != "store":
+        raise DataError("store-version", file, "is the card of something else", "name the directory of a store")
+    version = card.get("version")
+    if version not in READABLE:
+        newer = isinstance(version, int) and version > VERSION
+        raise DataError("store-version", file, f"is version {version}, this Swath reads 1 to {VERSION}",
+                        "update Swath" if newer else "make the store anew: swath sample CONFIG --overwrite")  # fmt: skip
+    fault = card_fault(file)
+    if fault:
+        raise DataError("store-corrupt", file, fault, "put back the card as it was, or make the store anew")
+    return dict(card)
 
 
 def fitting_card(
@@ -110,7 +119,7 @@ class StoreSamples(Samples):
         require_codec(self.schema.codec)
         self.legend = Legend.from_dict(self.card["legend"])
         self.scene_names: Sequence[str] = self.card["scenes"]
-        index = load_index(directory, self.schema)
+        index = load_index(directory, self.card)
         self.rows = np.flatnonzero(index["split"] == SPLITS.index(split))
         self.index = index[self.rows]
         self.counts = self.index["counts"]
@@ -184,14 +193,17 @@ class StoreSamples(Samples):
         return f"{self.directory} record {self.rows[index]}"
 
 
-def load_index(directory: Path, schema: Schema) -> NDArray[Any]:
-    """The index of a store. Raises DataError where it does not fit the schema."""
+def load_index(directory: Path, card: dict[str, Any]) -> NDArray[Any]:
+    """The index of a store. Raises DataError where it is not the one on the card, or does not fit the schema."""
+    file = directory / "index.npy"
     try:
-        index = np.load(directory / "index.npy", allow_pickle=False)
+        if file_sha256(file) != card["files"]["index.npy"]:
+            raise DataError("store-corrupt", file, "does not have the checksum on the card", "make the store anew")
+        index = np.load(file, allow_pickle=False)
     except (OSError, ValueError) as e:
-        raise DataError("store-corrupt", directory / "index.npy", "cannot be read", "make the store anew") from e
-    if index.dtype != schema.index_dtype():
-        raise DataError("store-corrupt", directory / "index.npy", "does not fit the schema", "make the store anew")
+        raise DataError("store-corrupt", file, "cannot be read", "make the store anew") from e
+    if index.dtype != Schema(**card["schema"]).index_dtype():
+        raise DataError("store-corrupt", file, "does not fit the schema", "make the store anew")
     return index
 
 
@@ -224,8 +236,8 @@ class Records:
 
 def broken_records(directory: Path) -> list[int]:
     """The numbers of all records whose checksum is wrong."""
-    schema = Schema(**read_card(directory)["schema"])
-    index = load_index(directory, schema)
+    card = read_card(directory)
+    schema, index = Schema(**card["schema"]), load_index(directory, card)
     records = Records(directory, schema, index)
     return [i for i in range(len(index)) if zlib.crc32(records[i].data) != int(index["crc"][i])]
 
