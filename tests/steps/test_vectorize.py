@@ -84,7 +84,7 @@ def test_three_squares_are_three_polygons_in_the_map_s_crs(make_map: Maker, tmp_
     assert result["classes"]["water & <ice>"] == {"polygons": 0, "pixels": 0, "area_m2": 0.0}
     assert list(result["classes"]) == ["roof", "water & <ice>", "tree"]
     assert result["vectors"] == str(tmp_path / "out" / "town.gpkg")
-    assert result["dropped"] == result["events"] == {}
+    assert result["dropped"] == {}
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["town.gpkg"]
 
 
@@ -203,14 +203,21 @@ def test_simplified_outlines_keep_the_areas_of_the_map(make_map: Maker, tmp_path
     assert simple[2]["area_m2"] == pytest.approx(exact[2]["area_m2"])
 
 
-def test_a_simplified_outline_that_is_not_valid_stays_exact(
-    make_map: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    crossed = shapely.Polygon([(0, 0), (10, 10), (10, 0), (0, 10)])
-    monkeypatch.setattr("swath.disk.vectors.polygons.shapely.simplify", lambda g, *_, **__: np.full(len(g), crossed, object))
-    result = vectorize(make_map("map.tif", squares()), tmp_path / "a.gpkg", spec=VectorizeSpec(simplify_m=1))
-    assert result["events"] == {"not simplified: the simpler outline would be invalid": 3}
-    assert all(g.is_valid and g.area == pytest.approx(100) for g in layer(result["vectors"])[1])
+def test_simplified_neighbours_share_their_borders(make_map: Maker, tmp_path: Path) -> None:
+    y, x = np.mgrid[:90, :90]
+    values = np.digitize(np.hypot(x - 40, y - 50), [20, 23, 40]) % 3 + 1
+    path = make_map("map.tif", values.astype(np.uint8), legend=None)
+    result = vectorize(path, tmp_path / "a.gpkg", spec=VectorizeSpec(simplify_m=2))
+    found = layer(result["vectors"])[1]
+    assert shapely.coverage_is_valid(found)
+    assert shapely.area(found).sum() == pytest.approx(90 * 90 * 0.25, rel=1e-9)
+    assert shapely.get_num_coordinates(found).sum() < 120
+
+
+def test_simplifying_needs_memory_for_the_borders(make_map: Maker, tmp_path: Path) -> None:
+    path = make_map("map.tif", squares())
+    with pytest.raises(ResourceError, match=r"simplifying needs .* leave vectorize\.simplify_m at 0"):
+        vectorize(path, tmp_path / "a.gpkg", spec=VectorizeSpec(simplify_m=1), memory=100)
 
 
 def test_a_map_without_class_table(make_map: Maker, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from swath.core.errors import ResourceError
 from swath.core.outlines import Corners, Ints, Rings, find_corners, trace
+from swath.core.simplify import Borders
 
 NO_CONFIDENCE = 255
 POOL_BYTES, TRACE_BYTES = 40, 240  # memory per corner: of open regions, and of a region that is being written
@@ -53,12 +54,15 @@ class RegionTracer:
     """Takes strips of a raster of `width` from top to bottom and gives its regions as they end.
 
     Regions come in batches of at most `batch` (regions, corners), or of one region; order and batches do not depend on
-    the strips. `limit` is the memory in bytes that outlines may take; ResourceError, naming `where`, beyond.
+    the strips. `limit` is the memory in bytes that outlines may take; ResourceError, naming `where`, beyond. `borders`,
+    if given, are told of every grid row before a region above it ends.
     """
 
     def __init__(
-        self, width: int, *, limit: int = 2_000_000_000, batch: tuple[int, int] = (20_000, 400_000), where: object = ""
-    ) -> None:
+        self, width: int, *, limit: int = 2_000_000_000, batch: tuple[int, int] = (20_000, 400_000), where: object = "",
+        borders: Borders | None = None,
+    ) -> None:  # fmt: skip
+        self.borders = borders
         self.width, self.limit, self.batch, self.where = width, limit, batch, where
         self._row = 0
         self._codes = np.full(width, -1, np.int32)  # the last row
@@ -95,6 +99,8 @@ class RegionTracer:
         starts = np.ones(stack.shape, bool)
         np.not_equal(stack[:, 1:], stack[:, :-1], out=starts[:, 1:])
         below = stack[1:] != stack[:-1]
+        if self.borders is not None:
+            self.borders.add(self._row, starts[:, 1:], below)
         run = np.cumsum(starts, dtype=np.int32)
         run -= 1
         first = np.flatnonzero(starts)

@@ -28,7 +28,6 @@ from swath.progress import Progress
 from swath.specs import VectorizeSpec
 
 TOO_SMALL = "smaller than min_area_m2"
-UNSIMPLIFIED = "not simplified: the simpler outline would be invalid"
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def vectorize(
     """The polygons of a map, one per connected region of a class, as a GeoPackage.
 
     Returns `classes` {name: {polygons, area_m2 (None without georeference), pixels}}, `vectors` (path), `dropped`
-    {reason: polygons}, `events` {event: times}, `seconds`.
+    {reason: polygons}, `seconds`.
 
     `map_path`: a class raster, uint8 or uint16. Its class table is the one inside the map, else `legend`, else every
     value but 0 and nodata is a class named by its value. `confidence`: a raster in percent on the same grid (default:
@@ -76,8 +75,8 @@ def vectorize(
 
     Layer `polygons`: `class`, `name`, `area_m2` (of the pixel outline, on the ellipsoid; null without georeference),
     `pixels`, `confidence` (mean, 0 to 1; null where there is none), in the CRS of the map; without one in pixels.
-    Equal maps and settings give equal files. `spec.simplify_m` simplifies each polygon by itself, so that neighbours
-    may part or overlap by that much; `area_m2` and `pixels` stay those of the map.
+    Equal maps and settings give equal files. `spec.simplify_m` moves no border by more than that; borders that polygons
+    share stay shared, without gaps and overlaps; `area_m2` and `pixels` stay those of the map.
 
     Raises DataError for a map or confidence raster that cannot be used, ConfigError for settings that do not fit the
     map, ResourceError where `out` exists (without `overwrite`), memory does not suffice or the disk is full.
@@ -87,11 +86,10 @@ def vectorize(
     plan = _plan(location(map_path), spec, confidence, legend)
     _free(target, overwrite)
     dropped: Counter[str] = Counter()
-    events: Counter[str] = Counter()
     done: list[Written] = []
 
     def write(part: Path) -> None:
-        batches = _kept(_batches(plan, memory, progress), spec, dropped, events)
+        batches = _kept(_batches(plan, memory, progress), spec, dropped)
         written = write_polygons(part, batches, plan.source.grid.crs, plan.name)
         add_style(part, plan.classes(set(written.polygons)), _description(plan))
         done.append(written)
@@ -104,7 +102,6 @@ def vectorize(
         "classes": _summary(plan, done[-1]),
         "vectors": str(target),
         "dropped": dict(dropped),
-        "events": dict(events),
         "seconds": round(time.monotonic() - started, 3),
     }
 
@@ -201,17 +198,13 @@ def _batches(plan: _Plan, memory: int, progress: Callable[[int, int], object] | 
         )  # fmt: skip
 
 
-def _kept(
-    batches: Iterator[Polygons], spec: VectorizeSpec, dropped: Counter[str], events: Counter[str]
-) -> Iterator[Polygons]:
+def _kept(batches: Iterator[Polygons], spec: VectorizeSpec, dropped: Counter[str]) -> Iterator[Polygons]:
     """The polygons that are large enough; the others are counted. An unknown area is not small."""
     for batch in batches:
         small = batch.area_m2 < spec.min_area_m2
         if small.any():
             dropped[TOO_SMALL] += int(np.count_nonzero(small))
             batch = batch.take(~small)
-        if batch.unsimplified:
-            events[UNSIMPLIFIED] += batch.unsimplified
         yield batch
 
 

@@ -12,11 +12,12 @@ import shapely
 from numpy.typing import NDArray
 from shapely import GeometryType
 
-from swath.core.errors import DataError
+from swath.core.errors import DataError, ResourceError
 from swath.core.grid import Grid
 from swath.core.legend import Legend, unknown_values
 from swath.core.outlines import Rings
 from swath.core.regions import NO_CONFIDENCE, Regions, RegionTracer
+from swath.core.simplify import Borders, simplified
 from swath.core.windows import Window, strips
 from swath.disk.rasters.areas import areas_m2
 from swath.disk.rasters.crs import metres_per_pixel, on_grid
@@ -31,8 +32,7 @@ class Polygons:
     """A batch of n polygons, in order of their last pixel.
 
     `geometry`: valid shapely polygons in CRS units, exteriors counter-clockwise; `classes`: ids; `pixels`: counts;
-    `confidence`: mean 0..1 and `area_m2`: of the pixel outline on the ellipsoid, NaN where not known; `unsimplified`:
-    how many keep their pixel outline because a simpler one would not be valid.
+    `confidence`: mean 0..1 and `area_m2`: of the pixel outline on the ellipsoid, NaN where not known.
     """
 
     geometry: NDArray[Any]
@@ -40,7 +40,6 @@ class Polygons:
     pixels: NDArray[np.int64]
     confidence: NDArray[np.float64]
     area_m2: NDArray[np.float64]
-    unsimplified: int = 0
 
     def __len__(self) -> int:
         return len(self.geometry)
@@ -48,7 +47,29 @@ class Polygons:
     def take(self, which: NDArray[np.bool_]) -> Polygons:
         """The chosen polygons."""
         return Polygons(self.geometry[which], self.classes[which], self.pixels[which], self.confidence[which],
-                        self.area_m2[which], self.unsimplified)  # fmt: skip
+                        self.area_m2[which])  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Simpler:
+    """How outlines become simpler: to a tolerance in metres, with pixels of `metres`, where `borders` allow it."""
+
+    borders: Borders
+    metres: tuple[float, float]
+    tolerance: float
+
+    @classmethod
+    def of(cls, grid: Grid, tolerance: float, memory: int, path: Path) -> _Simpler | None:
+        """None where the grid has no metres. Raises ResourceError where the borders take more than half the memory."""
+        metres, need = metres_per_pixel(grid), Borders.bytes(*grid.shape)
+        if need > memory // 2:
+            raise ResourceError("memory", path, f"simplifying needs {need / 1e6:,.0f} MB of memory for where borders lie, "
+                                f"{memory / 2e6:,.0f} MB are allowed", "leave vectorize.simplify_m at 0, or split the map")  # fmt: skip
+        return None if metres is None else cls(Borders(*grid.shape), metres, tolerance)
+
+    def rings(self, rings: Rings) -> Rings:
+        """The simpler rings."""
+        return simplified(rings, self.borders, self.metres, self.tolerance)
 
 
 def class_raster(path: str | Path) -> RasterReader:
@@ -94,26 +115,28 @@ def map_polygons(
     """The polygons of a class raster in batches; they are the same, in the same order, for every height of strips.
 
     `wanted` are the class values that become polygons (None: all but 0); with a `legend` no other values may occur than
-    its ids. `simplify_m` > 0 simplifies each polygon by itself, to that many metres on the ground at the centre of the
-    map (Douglas-Peucker that keeps rings apart); borders that polygons share may then part. `strip` sets the rows of a
-    strip, else `memory` (bytes) does; `advance` is told of rows done.
+    its ids. `simplify_m` > 0 simplifies outlines to that many metres on the ground at the centre of the map; polygons
+    stay valid, and what they share stays shared. `strip` sets the rows of a strip, else `memory` (bytes) does;
+    `advance` is told of rows done.
 
     Raises DataError for values that are no class, ResourceError where outlines outgrow the memory.
     """
     table = _table(wanted, legend)
     grid = source.grid
-    tracer = RegionTracer(grid.width, limit=memory, where=source.path)
+    simpler = _Simpler.of(grid, simplify_m, memory, source.path) if simplify_m > 0 else None
+    borders = None if simpler is None else simpler.borders
+    tracer = RegionTracer(grid.width, limit=memory, where=source.path, borders=borders)
     for values, valid, percent in _read(source, confidence, memory, strip):
         codes = table[values]
         codes[~valid] = NO_CLASS
         if legend is not None and (codes == UNKNOWN).any():
             raise unknown_values(np.unique(values[codes == UNKNOWN]).tolist(), source.path, legend)
         for regions in tracer.feed(codes, percent):
-            yield _polygons(regions, grid, simplify_m)
+            yield _polygons(regions, grid, simpler)
         if advance is not None:
             advance(len(codes))
     for regions in tracer.finish():
-        yield _polygons(regions, grid, simplify_m)
+        yield _polygons(regions, grid, simpler)
 
 
 def _table(wanted: Collection[int] | None, legend: Legend | None) -> NDArray[np.int32]:
@@ -152,25 +175,19 @@ def _percent(confidence: RasterReader, window: Window) -> NDArray[np.uint8]:
     return percent
 
 
-def _polygons(regions: Regions, grid: Grid, simplify_m: float) -> Polygons:
+def _polygons(regions: Regions, grid: Grid, simpler: _Simpler | None) -> Polygons:
     n = len(regions.values)
     areas = areas_m2(regions.rings, grid)
-    metres = metres_per_pixel(grid) if simplify_m > 0 else None
-    geometry, failed = _geometry(regions.rings, grid), 0
-    if metres is not None:
-        geometry, failed = _simplified(regions.rings, grid, simplify_m, metres, geometry)
+    rings = regions.rings if simpler is None else simpler.rings(regions.rings)
     total, count = regions.percent.T
     share = np.divide(total, 100 * count, out=np.full(n, np.nan), where=count > 0)
     unknown = np.full(n, np.nan)
-    return Polygons(geometry, regions.values, regions.pixels, share, unknown if areas is None else areas, failed)
+    return Polygons(_geometry(rings, grid), regions.values, regions.pixels, share, unknown if areas is None else areas)
 
 
 def _geometry(rings: Rings, grid: Grid) -> NDArray[Any]:
-    return _shapes(_placed(rings.points.astype(np.float64), grid), rings, grid)
-
-
-def _shapes(points: NDArray[np.float64], rings: Rings, grid: Grid) -> NDArray[Any]:
-    """Shapely polygons with counter-clockwise exteriors in the map's coordinates; `points` may be scaled."""
+    """Shapely polygons with counter-clockwise exteriors in the map's coordinates."""
+    points = _placed(rings.points.astype(np.float64), grid)
     if grid.transform.determinant < 0:  # rows go down: every ring runs the other way round
         sizes = np.diff(rings.rings)
         points = points[np.repeat(rings.rings[:-1] + rings.rings[1:] - 1, sizes) - np.arange(len(points))]
@@ -181,14 +198,3 @@ def _placed(points: NDArray[np.float64], grid: Grid) -> NDArray[np.float64]:
     """Pixel corners (column, row) in CRS units."""
     t, (cols, rows) = grid.transform, points.T
     return np.column_stack([t.a * cols + t.b * rows + t.c, t.d * cols + t.e * rows + t.f])
-
-
-def _simplified(
-    rings: Rings, grid: Grid, tolerance: float, metres: tuple[float, float], exact: NDArray[Any]
-) -> tuple[NDArray[Any], int]:
-    """The polygons simplified in metres on the ground, their corners exact; where that is not valid the exact ones."""
-    scale = np.array(metres)
-    simple = shapely.simplify(_shapes(rings.points * scale, rings, grid), tolerance, preserve_topology=True)
-    simple = shapely.transform(simple, lambda xy: _placed(np.rint(xy / scale), grid))
-    good = shapely.is_valid(simple) & ~shapely.is_empty(simple)
-    return np.where(good, simple, exact), int(np.count_nonzero(~good))
