@@ -93,7 +93,7 @@ def publish_card(path: str | Path, value: dict[str, Any]) -> Path:
 def card_fault(path: str | Path) -> str | None:
     """What is wrong with a sealed JSON file: unreadable, not written as it is written here, or changed; None if right."""
     try:
-        text = Path(path).read_text()
+        text = Path(path).read_text("utf-8")
         value = json.loads(text)
     except (OSError, ValueError) as e:
         return f"cannot be read ({e})"

@@ -93,12 +93,12 @@ def _existing(project: Project, run: Path, *, resume: bool, overwrite: bool) -> 
             stale.unlink(missing_ok=True)
         return None
     if resolved.exists():
-        changed = _changed_keys(json.loads(resolved.read_text()), training_config(project))
+        changed = _changed_keys(json.loads(resolved.read_text("utf-8")), training_config(project))
         if changed and (marker.exists() or (run / "checkpoint" / "state.json").exists()):
             raise ResourceError("run-exists", run, f"was trained with other settings: {', '.join(changed[:6])}",
                                 "add --overwrite to replace it, or set output=DIR")  # fmt: skip
     if marker.exists():
-        return {**json.loads(marker.read_text()), "run": str(run), "bundle": str(run / "best"),
+        return {**json.loads(marker.read_text("utf-8")), "run": str(run), "bundle": str(run / "best"),
                 "bundle_last": str(run / "last"), "already_done": True}  # fmt: skip
     if (run / "checkpoint" / "state.json").exists() and not resume:
         raise ResourceError("run-unfinished", run, "holds an unfinished training",
@@ -232,7 +232,7 @@ def _go_on(session: Session, restored: dict[str, Any]) -> None:
     session.learner.total = restored["total"]
     file = session.run / "metrics.jsonl"
     if file.exists():
-        lines = [line for line in file.read_text().splitlines() if _step_of(line) <= restored["step"]]
+        lines = [line for line in file.read_text("utf-8").splitlines() if _step_of(line) <= restored["step"]]
         publish_text(file, "".join(f"{line}\n" for line in lines))
 
 
@@ -387,5 +387,5 @@ def _plain(value: Any) -> Any:
 
 def _append(file: Path, line: dict[str, Any]) -> None:
     """Appends one line of JSON; a line cut short by a kill is dropped when the run goes on."""
-    with file.open("a") as log:  # append-only log, not a published output
+    with file.open("a", encoding="utf-8") as log:  # append-only log, not a published output
         log.write(json.dumps(line) + "\n")

@@ -67,7 +67,7 @@ def read_card(directory: Path) -> dict[str, Any]:
     if not file.exists():
         raise DataError("store-missing", directory, "holds no finished store", "make it: swath sample CONFIG")
     try:
-        card = json.loads(file.read_text())
+        card = json.loads(file.read_text("utf-8"))
     except ValueError as e:
         raise DataError("store-corrupt", file, "is not valid JSON", "make the store anew: swath sample CONFIG") from e
     if card.get("swath") != "store" or card.get("version") not in READABLE:
