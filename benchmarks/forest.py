@@ -48,7 +48,7 @@ def main() -> None:
     found = np.concatenate([forest.predict(part) for part in np.array_split(x, 16)])
     names = project.legend.names
     scores = Confusion.of(y, found, len(names)).scores(names)
-    network = json.loads((demo / "run" / "scores.json").read_text())
+    network = json.loads((demo / "run" / "scores.json").read_text("utf-8"))
     print(json.dumps({"benchmark": "forest", "forest_mean_iou": round(scores["mean_iou"], 4),
                       "network_mean_iou": round(network["mean_iou"], 4),
                       "difference": round(network["mean_iou"] - scores["mean_iou"], 4)}))  # fmt: skip

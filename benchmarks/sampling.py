@@ -101,7 +101,7 @@ def one_side(kind: str, folder: Path) -> None:
     else:
         samples = sample(load_project(folder / "roofs.yaml"), overwrite=True)["samples"]["trn"]
     seconds, busy = time.monotonic() - started, time.process_time() - busy
-    peak = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1e3
+    peak = int(Path("/proc/self/status").read_text("utf-8").split("VmHWM:")[1].split()[0]) / 1e3
     print(json.dumps({"samples": samples, "seconds": seconds, "busy": busy, "peak": peak}))
 
 

@@ -73,7 +73,7 @@ def pages() -> dict[Path, str]:
     tables |= {"functions": (DOCS / "python.md", functions()), **coming_from()}
     for name, (page, table) in tables.items():
         parts = re.compile(rf"(<!-- begin {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        found[page] = parts.sub(lambda m, table=table: f"{m[1]}\n{table}\n\n{m[2]}", found.get(page) or page.read_text())
+        found[page] = parts.sub(lambda m, table=table: f"{m[1]}\n{table}\n\n{m[2]}", found.get(page) or page.read_text("utf-8"))
     return found
 
 
@@ -191,4 +191,4 @@ def _default(field: dict[str, Any]) -> str:
 
 if __name__ == "__main__":
     for page, text in pages().items():
-        page.write_text(text)
+        page.write_text(text, "utf-8")

@@ -113,8 +113,23 @@ def _unsafe(tree: ast.Module) -> Found:
             name = ast.unparse(node.func)
             if name in BANNED_CALLS:
                 yield node.lineno, f"calls {name}("
+            if _in_any_encoding(node):
+                yield node.lineno, "leaves the encoding to the machine's locale"
             passed = {f"{k.arg}={ast.unparse(k.value)}" for k in node.keywords}
             yield from ((node.lineno, f"passes {setting}") for setting in sorted(passed & BANNED_SETTINGS))
+
+
+def _in_any_encoding(call: ast.Call) -> bool:
+    """True where a file is read or written as text without an encoding."""
+    of_path = isinstance(call.func, ast.Attribute)
+    name = call.func.attr if of_path else ast.unparse(call.func)
+    if any(k.arg == "encoding" for k in call.keywords):
+        return False
+    if of_path and name in ("read_text", "write_text"):
+        return len(call.args) < (1 if name == "read_text" else 2)
+    modes = [k.value for k in call.keywords if k.arg == "mode"] or call.args[0 if of_path else 1 :][:1]
+    as_text = all(isinstance(m, ast.Constant) and str(m.value).strip("rwxat+") == "" for m in modes)
+    return name == "open" and (as_text if modes else not of_path or not call.args)
 
 
 def _handlers(path: str, tree: ast.Module) -> Found:
@@ -233,13 +248,18 @@ BAD = {
         ("try:\n    f()\nexcept (OSError, Exception):\n    pass", "catches everything"),
         ("try:\n    f()\nexcept BaseException:\n    pass", "catches everything"),
         ("with suppress(Exception):\n    f()", "catches everything"),
-        ("open(path, 'w')", "writes path past publish"),
+        ("open(path, 'wb')", "writes path past publish"),
         ("open(path, mode='wb')", "writes path past publish"),
         ("path.open('r+b' if there else 'w+b')", "writes path past publish"),
-        ("Path(folder).joinpath('a').open('x')", "past publish"),
+        ("Path(folder).joinpath('a').open('xb')", "past publish"),
         ("rasterio.open(path, 'w', driver='GTiff')", "writes path past publish"),
         ("zipfile.ZipFile(path, 'w')", "writes path past publish"),
-        ("(folder / 'a.txt').write_text('a')", "past publish"),
+        ("(folder / 'a.txt').write_text('a', 'utf-8')", "past publish"),
+        ("path.read_text()", "locale"),
+        ("part.write_text('a')", "locale"),
+        ("with path.open('a') as log: ...", "locale"),
+        ("open(path)", "locale"),
+        ("path.open()", "locale"),
         ("path.write_bytes(b'')", "writes path past publish"),
         ("np.save(path, a)", "writes path past publish"),
         ("np.save(file=path, arr=a)", "writes path past publish"),
@@ -277,12 +297,13 @@ GOOD = {
     "core/a.py": "import numpy as np\nfrom swath.core.windows import Window\nimport swath\n",
     "config.py": "from pydantic import BaseModel\nfrom swath.yamltext import load_yaml\n",
     "disk/a.py": "import rasterio\nfrom swath.core import grid\nnet.eval()\ntable.load(path)\npath.open('rb')",
-    "disk/b.py": "def write(part):\n    with part.open('wb') as f:\n        np.save(f, a)\n    part.write_text('')\n"
-    "    with rasterio.open(part, 'w') as out: ...\n    open(f'{part}.x', 'w')\n    np.save(self.part / 'a', a)",
-    "disk/c.py": "file = path.open('r+b')  # publish: an append-only journal\nwith path.open('a') as log: ...",
+    "disk/b.py": "def write(part):\n    with part.open('wb') as f:\n        np.save(f, a)\n    part.write_text('', 'utf-8')\n"
+    "    with rasterio.open(part, 'w') as out: ...\n    open(f'{part}.x', 'wb')\n    np.save(self.part / 'a', a)",
+    "disk/c.py": "file = path.open('r+b')  # publish: an append-only journal\n"
+    "with path.open('a', encoding='utf-8') as log: ...\npath.read_text('utf-8')\nlog.open(more)",
     "disk/d.py": "buffer = io.BytesIO()\nnp.save(buffer, a)\nnp.memmap(path, 'u1', 'r')",
     "disk/scenes/a.py": "from swath.disk.scenes import b\nfrom swath.disk.rasters.crs import project",
-    "disk/publish.py": "try:\n    write(path)\nexcept BaseException:\n    undo()\n    raise\nopen(path, 'w')",
+    "disk/publish.py": "try:\n    write(path)\nexcept BaseException:\n    undo()\n    raise\nopen(path, 'wb')",
     "nets/a.py": "import torch\ntry:\n    f()\nexcept (RuntimeError, ValueError):\n    pass\n",
     "steps/predict.py": "from swath.steps.shared import helper\nfrom swath.engines.tiles import run\nimport swath",
     "importers/gdl.py": "from swath.steps.train import train\n",

@@ -18,11 +18,14 @@ from typing import Any
 from swath import __version__
 from swath.cli_tools import TOOLS
 from swath.commands import Verb, call, overwrite_argument, plain
-from swath.core.errors import ConfigError, ResourceError, SwathError, did_you_mean
-from swath.messages import counts, quiet_libraries, say, set_verbosity, table
+from swath.core.errors import ConfigError, DataError, ResourceError, SwathError, did_you_mean
+from swath.messages import counts, quiet_libraries, say, set_verbosity, table, tolerant_output
 from swath.progress import set_quiet
 
 _OVERRIDE = re.compile(r"^[a-z_]+(\.[A-Za-z0-9_]+)*=")
+_BYTES = re.compile("[\udc80-\udcff]")  # what Python reads for bytes of a file's name that the locale has no letter for
+
+
 def _config(p: argparse.ArgumentParser) -> None:
     p.add_argument("config", help="YAML file with at least `scenes` and `classes`")
 
@@ -273,6 +276,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     signal.signal(signal.SIGTERM, _terminated)
     quiet_libraries()
+    tolerant_output()
     as_json, debug = "--json" in words, "--debug" in words
     try:
         return _dispatch(words)
@@ -323,14 +327,18 @@ def _failed(error: SwathError, *, as_json: bool, debug: bool) -> int:
 
 
 def _unforeseen(error: Exception) -> SwathError:
-    """A full disk or memory is a resource; everything else a bug of ours, its traceback kept in a file."""
+    """A full disk or memory is a resource, a name of odd bytes is data; all else a bug of ours, its traceback kept in a file."""
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
         return ResourceError(
             "memory", "memory", "there is not enough memory", "lower predict.memory, train.batch_size or sample.tile"
         )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return ResourceError("disk-full", error.filename or "disk", "the disk is full", "free some space")
-    with tempfile.NamedTemporaryFile("w", prefix="swath-", suffix=".log", delete=False) as log:
+    if isinstance(error, UnicodeEncodeError) and _BYTES.search(error.object):
+        name = next(part for part in re.split(r'["\n]', error.object) if _BYTES.search(part))
+        return DataError("name-bytes", ascii(name)[1:-1], "the name holds bytes that are no letters here", "rename the file "
+                         "or folder in UTF-8 (or, where it is, set a locale of UTF-8: LC_ALL=C.UTF-8)")  # fmt: skip
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="swath-", suffix=".log", delete=False) as log:
         traceback.print_exception(error, file=log)
     text = f"{type(error).__name__}: {error}".strip()
     found = SwathError("bug", "swath", f"this is a bug: {text}", f"please report it with {log.name}")

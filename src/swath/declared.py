@@ -61,7 +61,7 @@ def run_declared(
         if word not in names:
             raise ConfigError("step-unknown", word, f"no step '{word}'", did_you_mean(word, names))
     marks = path.parent / "runs" / path.stem / "steps.json"
-    done = json.loads(marks.read_text()) if marks.exists() else {}
+    done = json.loads(marks.read_text("utf-8")) if marks.exists() else {}
     found = []
     with chdir(path.parent):
         for n, step in enumerate(steps):

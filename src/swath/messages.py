@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -70,3 +71,12 @@ def quiet_libraries() -> None:
             excepthook(kind, value, trace)
 
     sys.unraisablehook, sys.excepthook = unless_of_gdals_log, unless_without_a_trace
+
+
+def tolerant_output() -> None:
+    """Standard output that shows letters which its encoding lacks as escapes, as standard error does, and never fails.
+
+    Such letters stand in names of classes and files, and in a file's name may be bytes that are no UTF-8.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

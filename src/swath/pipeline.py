@@ -238,7 +238,7 @@ def _mark(chain: Chain, name: str, key: str, result: dict[str, Any]) -> None:
 
 def _marks(chain: Chain) -> dict[str, Any]:
     file = chain.run / "steps.json"
-    return json.loads(file.read_text()) if file.exists() else {}
+    return json.loads(file.read_text("utf-8")) if file.exists() else {}
 
 
 def _recall(chain: Chain, name: str) -> None:

@@ -111,7 +111,7 @@ def read_bundle(path: str | Path) -> Bundle:
             "bundle-missing", path, "holds no model bundle", "name a bundle or a run that has finished training"
         )
     try:
-        card = json.loads(file.read_text())
+        card = json.loads(file.read_text("utf-8"))
     except ValueError as e:
         raise DataError("bundle-corrupt", file, "is not valid JSON", "use another copy") from e
     if not isinstance(card, dict) or card.get("swath") != "bundle":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,22 +23,38 @@ def require_matplotlib() -> None:
                           "pip install 'swath[train]', or leave out --out")  # fmt: skip
 
 
+def as_they_are(texts: Iterable[str]) -> list[str]:
+    """Texts that matplotlib draws letter by letter: a `$` begins no formula, a `_` in front hides nothing in a legend."""
+    return [f" {t}" if t.startswith("_") else t for t in (text.replace("$", r"\$") for text in texts)]
+
+
+def publish_figure(path: Path, figure: Any) -> Path:
+    """The published PNG of a figure; letters that its font lacks are boxes, and nothing is said of them."""
+
+    def write(part: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")
+            figure.savefig(part, dpi=110)
+
+    return publish(path, write)
+
+
 def publish_histogram(path: Path, title: str, lines: Sequence[Line], *, shares: bool = False) -> Path:
     """The published PNG of histograms over one range; `shares`: each is divided by its sum."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 3.4), layout="constrained")
     axes = figure.add_subplot()
-    for name, colour, histogram in lines:
+    for (_, colour, histogram), name in zip(lines, as_they_are(n for n, _, _ in lines), strict=True):
         counts = np.asarray(histogram["counts"], np.float64)
         if shares:
             counts /= max(counts.sum(), 1)
         edges = np.linspace(histogram["low"], histogram["high"], len(counts) + 1)
         axes.stairs(counts, edges, color=colour, fill=len(lines) == 1, label=name)
-    axes.set(title=title, xlabel="value", ylabel="share" if shares else "pixels")
+    axes.set(title=as_they_are([title])[0], xlabel="value", ylabel="share" if shares else "pixels")
     if len(lines) > 1:
         axes.legend(fontsize="small")
-    return publish(path, lambda part: figure.savefig(part, dpi=110))
+    return publish_figure(path, figure)
 
 
 def publish_shares(
@@ -59,7 +76,7 @@ def publish_shares(
         bars = axes[0].bar(at, [100 * (s or 0) for s in own], width * 0.94, color=colours, alpha=(1, 0.6, 0.3)[i % 3],
                            edgecolor="#333333", linewidth=0.8, label=split)  # fmt: skip
         axes[0].bar_label(bars, [_percent(s) for s in own], fontsize=7, padding=1)
-    axes[0].set_xticks(np.arange(len(names)), names, rotation=0 if len(names) <= 6 else 45)
+    axes[0].set_xticks(np.arange(len(names)), as_they_are(names), rotation=0 if len(names) <= 6 else 45)
     axes[0].set(ylabel="% of the label pixels", title="class shares per split: " + _legend_text(list(shares)))
     axes[0].margins(y=0.12)
     if thresholds:
@@ -69,7 +86,7 @@ def publish_shares(
         axes[1].axvline(100 * chosen, color="#333333", linestyle=":", label=f"found: {100 * chosen:g} %")
         axes[1].set(xlabel="sample.min_annotated, %", title="what a least annotated share does to training", ylim=(0, 105))
         axes[1].legend(fontsize="small")
-    return publish(path, lambda part: figure.savefig(part, dpi=110))
+    return publish_figure(path, figure)
 
 
 def _legend_text(splits: Sequence[str]) -> str:

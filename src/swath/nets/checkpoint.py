@@ -48,7 +48,7 @@ def load_checkpoint(directory: Path, learner: Learner) -> dict[str, Any] | None:
     if not file.exists():
         return None
     try:
-        state = json.loads(file.read_text())
+        state = json.loads(file.read_text("utf-8"))
         tensors = load_file(directory / state["tensors"])
     except (OSError, ValueError, KeyError, SafetensorError) as e:
         raise DataError("checkpoint-corrupt", directory, f"cannot be read ({e})", "train anew with --overwrite") from e

@@ -29,7 +29,7 @@ def bf16_is_fast(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
     cpuinfo = Path("/proc/cpuinfo")
-    flags = cpuinfo.read_text().split() if cpuinfo.exists() else []
+    flags = cpuinfo.read_text("utf-8").split() if cpuinfo.exists() else []
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 

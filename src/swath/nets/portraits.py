@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from swath.core.legend import Legend
+from swath.disk.charts import as_they_are, publish_figure
 from swath.disk.pictures import Picture, coloured, rgb, side_by_side, stacked
-from swath.disk.publish import publish
 from swath.nets.batches import numpy_batch
 from swath.nets.loop import Learner
 from swath.nets.network import class_indices
@@ -38,24 +38,20 @@ def validation_picture(learner: Learner, task: Task, legend: Legend, count: int 
 
 def publish_curves(run: Path) -> Path:
     """The published `curves.png` of a run's `metrics.jsonl`: losses and validation IoU over the steps."""
-    import matplotlib as mpl
+    from matplotlib.figure import Figure
 
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
     steps = [line["step"] for line in lines]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
     for key, name in (("train_loss", "training"), ("val_loss", "validation")):
         left.plot(steps, [line[key] for line in lines], marker=".", label=name)
     left.set(xlabel="step", ylabel="loss")
     left.legend()
-    for name in lines[-1]["iou"]:
-        right.plot(steps, [line["iou"][name] for line in lines], linewidth=1, alpha=0.6, label=name)
-    right.plot(steps, [line["mean_iou"] for line in lines], color="black", marker=".", label="mean")
+    names = list(lines[-1]["iou"])
+    for name in names:
+        right.plot(steps, [line["iou"][name] for line in lines], linewidth=1, alpha=0.6)
+    right.plot(steps, [line["mean_iou"] for line in lines], color="black", marker=".")
     right.set(xlabel="step", ylabel="validation IoU", ylim=(0, 1))
-    right.legend(fontsize="small")
-    try:
-        return publish(run / "curves.png", lambda part: figure.savefig(part, dpi=110))
-    finally:
-        plt.close(figure)
+    right.legend(right.get_lines(), as_they_are([*names, "mean"]), fontsize="small")
+    return publish_figure(run / "curves.png", figure)

@@ -168,7 +168,7 @@ def _opened(out: Path, overwrite: bool) -> _Copies:
     if not card.exists():
         return _Copies(out, overwrite)
     fault = card_fault(card)
-    known = {} if fault else json.loads(card.read_text())
+    known = {} if fault else json.loads(card.read_text("utf-8"))
     if fault or known.get("swath") != "fetch":
         if not overwrite:
             raise DataError("fetch-card", card, fault or "is no card of copies", "remove it, or add --overwrite")

@@ -215,7 +215,7 @@ def _json(path: Path) -> Any:
     if not path.is_file():
         return None
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text("utf-8"))
     except ValueError as e:
         raise DataError(
             "info-corrupt", path, f"is not valid JSON ({e})", "restore it, or make the directory anew"
@@ -224,7 +224,7 @@ def _json(path: Path) -> Any:
 
 def _last_line(path: Path) -> dict[str, Any] | None:
     """The last whole line of a log of JSON lines."""
-    for line in reversed(path.read_text().splitlines() if path.is_file() else []):
+    for line in reversed(path.read_text("utf-8").splitlines() if path.is_file() else []):
         try:
             return dict(json.loads(line))
         except (ValueError, TypeError):

@@ -249,7 +249,7 @@ def _go_on(session: Session, restored: dict[str, Any]) -> None:
     session.learner.total = restored["total"]
     file = session.run / "metrics.jsonl"
     if file.exists():
-        lines = [line for line in file.read_text().splitlines() if _step_of(line) <= restored["step"]]
+        lines = [line for line in file.read_text("utf-8").splitlines() if _step_of(line) <= restored["step"]]
         publish_text(file, "".join(f"{line}\n" for line in lines))
 
 
@@ -405,5 +405,5 @@ def _plain(value: Any) -> Any:
 
 def _append(file: Path, line: dict[str, Any]) -> None:
     """Appends one line of JSON; a line cut short by a kill is dropped when the run goes on."""
-    with file.open("a") as log:  # append-only log, not a published output
+    with file.open("a", encoding="utf-8") as log:  # append-only log, not a published output
         log.write(json.dumps(line) + "\n")

@@ -38,7 +38,7 @@ def _examined(path: Path) -> tuple[str, list[str]]:
 def _kind(path: Path) -> str:
     """What a directory with a card is; a card that cannot be read is judged by the files beside it."""
     try:
-        return str(json.loads((path / "card.json").read_text())["swath"])
+        return str(json.loads((path / "card.json").read_text("utf-8"))["swath"])
     except (ValueError, KeyError, TypeError):
         return "store" if (path / "records.bin").exists() else "bundle"
 

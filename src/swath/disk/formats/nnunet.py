@@ -89,9 +89,9 @@ def fill(samples: ForeignSamples, part: Path) -> None:
     names["ignore"] = len(names)
     about = {"channel_names": {str(i): b for i, b in enumerate(facts.bands)}, "labels": names,
              "numTraining": len(folds["train"]) + len(folds["val"]), "file_ending": ".tif"}  # fmt: skip
-    (part / "dataset.json").write_text(json.dumps(about, indent=4))
+    (part / "dataset.json").write_text(json.dumps(about, indent=4), "utf-8")
     if folds["val"]:
-        (part / "splits_final.json").write_text(json.dumps([folds], indent=4))
+        (part / "splits_final.json").write_text(json.dumps([folds], indent=4), "utf-8")
 
 
 def _order(legend: Legend) -> list[int | None]:

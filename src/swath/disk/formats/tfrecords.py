@@ -89,8 +89,8 @@ def fill(samples: ForeignSamples, part: Path, per_shard: int = PER_SHARD) -> Non
             types = {name: a.dtype.name for name, a in arrays.items()}
             counts[s.split] += 1
     for split, mine in shapes.items():
-        (part / FOLDERS[split] / "output_types.json").write_text(json.dumps(types, indent=4))
-        (part / FOLDERS[split] / "output_shapes.json").write_text(json.dumps(mine, indent=4))
+        (part / FOLDERS[split] / "output_types.json").write_text(json.dumps(types, indent=4), "utf-8")
+        (part / FOLDERS[split] / "output_shapes.json").write_text(json.dumps(mine, indent=4), "utf-8")
 
 
 def write_record(file: BinaryIO, data: bytes) -> None:

@@ -133,7 +133,7 @@ def _recalled(directory: Path, key: str, rows: int, classes: int) -> tuple[NDArr
     card, file = directory / CARD, directory / TABLE
     if not card.exists() or not file.exists() or card_fault(card) is not None:
         return None
-    known: dict[str, Any] = json.loads(card.read_text())
+    known: dict[str, Any] = json.loads(card.read_text("utf-8"))
     if known["key"] != key or known["rows"] != rows or known["table_sha256"] != file_sha256(file):
         return None
     first = 2 + 2 * len(_WINDOW)

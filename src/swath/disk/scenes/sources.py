@@ -174,7 +174,7 @@ def _metadata_file(path: Path) -> Mapping[str, Any]:
     if not path.exists():
         raise DataError("file-missing", path.absolute(), "no such metadata file", "correct the column `metadata`")
     try:
-        value = json.loads(path.read_text()) if path.suffix.lower() == ".json" else load_yaml(path).value
+        value = json.loads(path.read_text("utf-8")) if path.suffix.lower() == ".json" else load_yaml(path).value
     except (ValueError, ConfigError) as e:
         raise DataError(
             "metadata-file", path, f"cannot be read ({e})", "write JSON or YAML with names and values"
