@@ -115,7 +115,7 @@ def _existing(project: Project, run: Path, *, resume: bool, overwrite: bool) -> 
 def _known(file: Path) -> dict[str, Any]:
     """What a file of the run says. Raises DataError where it is damaged."""
     try:
-        found = json.loads(file.read_text())
+        found = json.loads(file.read_text("utf-8"))
     except ValueError as e:
         raise DataError("run-corrupt", file, "is not valid JSON", "train anew with --overwrite") from e
     if not isinstance(found, dict):
