@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from swath.core.errors import ConfigError, DataError, ResourceError
 from swath.core.windows import Window
 from swath.disk.projects.project import load_project
 from swath.pipeline import STEPS, scenes_to_map, split_regions
+from swath.steps import predict as predict_step
 from swath.steps import train as train_step
 
 pytest_plugins = ["fixtures_run"]
@@ -73,6 +75,76 @@ def test_the_same_run_twice_in_one_place(own_town: Path, fingerprint: Fingerprin
         swath.run(own_town, "train.lr=0.5")
     replaced = swath.run(own_town, "train.lr=0.03", overwrite=True)
     assert replaced["executed"] == list(STEPS)
+
+
+def test_a_moved_or_copied_run_is_done_at_its_new_place(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    config, first = finished
+    copy = Path(shutil.copytree(config.parent, tmp_path / "else" / "where"))
+    found = swath.run(copy / config.name)
+    assert found["executed"] == []
+    assert json.dumps(first).replace(str(config.parent), str(copy)) == json.dumps({**found, "executed": list(STEPS)})
+    (copy / "runs" / "roofs" / "maps" / "west_map.tif").unlink()
+    assert swath.run(copy / config.name)["executed"] == ["predict"]
+    assert Path(first["maps"][0]["map"]).exists()
+
+
+def test_a_product_that_was_changed_is_made_anew(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    config = Path(shutil.copytree(finished[0].parent, tmp_path / "own")) / finished[0].name
+    run = config.parent / "runs" / "roofs"
+    assert swath.verify(run)["ok"]
+    for name, step in (("maps/west_map.tif", "predict"), ("vectors/west_map.gpkg", "vectorize"), ("scores.json", "evaluate")):
+        whole = (run / name).read_bytes()
+        (run / name).write_bytes(whole[: len(whole) // 2])
+        assert swath.verify(run)["faults"] == [f"{run / name}: is not as the run left it"]
+        assert swath.run(config)["executed"] == [step]
+        assert swath.verify(run)["ok"]
+        if step != "evaluate":  # which tells seconds
+            assert (run / name).read_bytes() == whole
+    (run / "map.png").unlink()
+    assert swath.verify(run)["faults"] == [f"{run / 'map.png'}: is missing"]
+
+
+def test_vectors_are_those_of_the_map_that_is_there(own_town: Path) -> None:
+    swath.run(own_town)
+    run = own_town.parent / "runs" / "roofs"
+    swath.run(own_town, "train.lr=0.002", only="train")
+    old = swath.run(own_town, "train.lr=0.002", only="vectorize")["vectors"]
+    assert (run / "vectors" / "west_map.gpkg").samefile(old[0])
+    made = swath.run(own_town, "train.lr=0.002")
+    assert made["executed"] == ["evaluate", "predict", "vectorize", "picture"]
+
+
+def test_maps_made_before_an_interruption_are_kept(own_town: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = own_town.parent / "scenes.csv"
+    manifest.write_text("image,labels\nnorth.tif,north.gpkg\nsouth.tif,\nwest.tif,\n")
+    whole = predict_step._map_one
+
+    def die(job: Any, *rest: Any, **options: Any) -> Any:
+        if job.stem == "west":
+            raise KeyboardInterrupt
+        return whole(job, *rest, **options)
+
+    for settings in ((), ("train.lr=0.002",)):
+        with monkeypatch.context() as patch:
+            patch.setattr(predict_step, "_map_one", die)
+            with pytest.raises(KeyboardInterrupt):
+                swath.run(own_town, *settings, overwrite=bool(settings))
+        result = swath.run(own_town, *settings)
+        assert [m["already_done"] for m in result["maps"]] == [True, False]
+        assert Path(result["maps"][0]["confidence"]).exists()
+
+
+def test_a_damaged_record_of_steps_is_told(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    config = Path(shutil.copytree(finished[0].parent, tmp_path / "own")) / finished[0].name
+    marks = config.parent / "runs" / "roofs" / "steps.json"
+    for damage in ("", "[1]", '{"predict": 3}', marks.read_text()[:-40]):
+        marks.write_text(damage)
+        with pytest.raises(DataError, match=r"steps\.json: is not as it was written; delete it"):
+            swath.run(config)
+        assert "is not as it was written" in swath.verify(marks.parent)["faults"][0]
+    marks.unlink()
+    made = swath.run(config)
+    assert made["maps"][0]["already_done"] is True
 
 
 def test_an_interrupted_run_goes_on(own_town: Path, monkeypatch: pytest.MonkeyPatch) -> None:

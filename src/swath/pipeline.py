@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from swath.core.errors import ConfigError, DataError, did_you_mean
 from swath.core.splits import Region
 from swath.disk.bundle import read_bundle
 from swath.disk.pictures import coloured, overlay, publish_png, rgb, side_by_side
+from swath.disk.projects.marks import changed_files, read_marks, write_mark
 from swath.disk.projects.project import Project, load_project, load_training
 from swath.disk.publish import publish_json
 from swath.disk.rasters.maps import read_map_info
@@ -23,6 +23,7 @@ from swath.disk.remote.access import remote_access
 from swath.disk.scenes.manifest import Scene
 from swath.disk.sources.images import open_image
 from swath.disk.sources.stack import Image
+from swath.disk.sources.stamp import file_stamp
 from swath.messages import say
 
 STEPS = ("check", "sample", "train", "evaluate", "predict", "vectorize", "picture")
@@ -127,10 +128,12 @@ def _evaluate(chain: Chain, again: bool) -> dict[str, Any]:
 def _predict(chain: Chain, again: bool) -> dict[str, Any]:
     from swath.steps.predict import predict
 
-    config = chain.project.config
+    config, mark = chain.project.config, _marks(chain).get("predict", {})
+    spoiled = mark.get("key") == _key(chain, "predict") and bool(changed_files(mark))
     return predict(
-        chain.run / "best", scenes_to_map(chain.project.scenes), chain.run / "maps", spec=config.predict, runtime=config.runtime, overwrite=True
-    )
+        chain.run / "best", scenes_to_map(chain.project.scenes), chain.run / "maps", spec=config.predict,
+        runtime=config.runtime, overwrite=again or spoiled, replace=True,
+    )  # fmt: skip
 
 
 def _vectorize(chain: Chain, again: bool) -> dict[str, Any]:
@@ -219,26 +222,33 @@ def _key(chain: Chain, name: str) -> str:
     if name in ("evaluate", "predict", "vectorize", "picture"):
         best = chain.run / "best"
         made_of += read_bundle(best).identity if (best / "card.json").exists() else ""
+    if name in ("vectorize", "picture"):  # made of the rasters themselves, whichever model they are of
+        made_of += "".join(file_stamp(f) for f in _made_files(chain.results.get("predict", {})) if Path(f).is_file())
     return hashlib.sha256(f"{name} {made_of}".encode()).hexdigest()[:16]
 
 
 def _is_done(chain: Chain, name: str, key: str) -> bool:
-    done = _marks(chain).get(name, {})
-    return done.get("key") == key and all(Path(f).exists() for f in done.get("files", []))
+    done = _marks(chain).get(name)
+    return done is not None and done["key"] == key and not changed_files(done)
 
 
 def _mark(chain: Chain, name: str, key: str, result: dict[str, Any]) -> None:
+    run, home = chain.run, chain.project.path.parent
     files = {
-        "check": [], "sample": [result.get("store")], "train": [str(chain.run / "train.json")],
-        "evaluate": [str(chain.run / "scores.json")], "predict": [m["map"] for m in result.get("maps", [])],
-        "vectorize": result.get("vectors", []), "picture": [result.get("picture")],
+        "check": [], "sample": [Path(result.get("store", "")) / "card.json"], "evaluate": [run / "scores.json"],
+        "train": [run / "train.json", run / "best" / "card.json", run / "last" / "card.json"],
+        "predict": _made_files(result), "vectorize": result.get("vectors", []), "picture": [result.get("picture")],
     }[name]  # fmt: skip
-    publish_json(chain.run / "steps.json", {**_marks(chain), name: {"key": key, "files": files, "result": result}})
+    write_mark(run, home, name, key, [str(f) for f in files], result)
+
+
+def _made_files(result: dict[str, Any]) -> list[str]:
+    """The rasters that `predict` made."""
+    return [m[k] for m in result.get("maps", []) for k in ("map", "confidence", "probabilities") if k in m]
 
 
 def _marks(chain: Chain) -> dict[str, Any]:
-    file = chain.run / "steps.json"
-    return json.loads(file.read_text("utf-8")) if file.exists() else {}
+    return read_marks(chain.run, chain.project.path.parent)
 
 
 def _recall(chain: Chain, name: str) -> None:

@@ -57,7 +57,9 @@ def test_a_run_is_its_store_and_bundles(trained: Path, tmp_path: Path) -> None:
     (run / "last" / "card.json").unlink()
     weights = next((run / "best").glob("weights-*"))
     weights.write_bytes(weights.read_bytes()[:-1])  # publish: damage on purpose
-    assert weights.name in swath.verify(run)["faults"][0]
+    faults = swath.verify(run)["faults"]
+    assert weights.name in faults[0]
+    assert faults[1] == f"{run / 'last'}: is missing"
 
 
 def test_what_is_missing_is_told(trained: Path, tmp_path: Path) -> None:

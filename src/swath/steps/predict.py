@@ -55,15 +55,16 @@ def predict(
     sources: Mapping[str, str] | None = None,
     split: str | None = None,
     overwrite: bool = False,
+    replace: bool = False,
 ) -> dict[str, Any]:
     """The maps of all inputs: `maps` [{input, map, seconds, executor, tiles, ...}], `margin`, `exact`, `backend`,
     `megapixels_per_second`.
 
     `inputs`: files, STAC items, folders, globs, manifests; `sources` names files of a model's further sources (of
     `image` too, several files of one image as `a.tif;b.tif`), for all inputs; with `split` only rows of manifests with
-    that split are mapped. A map that was made before by the same model and settings of the same
-    input is kept; another file of its name is refused without `overwrite`. All good inputs are mapped before the bad
-    ones are told: DataError (exit code 3) lists them.
+    that split are mapped. A map that was made before by the same model and settings of the same input is kept, but with
+    `overwrite`; another file of its name is refused, but with `overwrite` or `replace`. All good inputs are mapped before
+    the bad ones are told: DataError (exit code 3) lists them.
     """
     spec, runtime = spec or PredictSpec(), runtime or RuntimeSpec()
     out = location(out)
@@ -86,7 +87,7 @@ def predict(
         sweep(folder)
         for job in jobs:
             try:
-                maps.append(_map_one(job, predictor, bundle, out, folder, spec, overwrite=overwrite))
+                maps.append(_map_one(job, predictor, bundle, out, folder, spec, overwrite=overwrite, replace=replace))
             except (DataError, ConfigError) as e:
                 if len(jobs) == 1:
                     raise
@@ -111,8 +112,9 @@ def plan_jobs(images: Sequence[Image]) -> list[Job]:
 
 
 def _map_one(
-    job: Job, predictor: TorchPredictor, bundle: Bundle, out: Path, folder: Path, spec: PredictSpec, *, overwrite: bool
-) -> dict[str, Any]:
+    job: Job, predictor: TorchPredictor, bundle: Bundle, out: Path, folder: Path, spec: PredictSpec, *, overwrite: bool,
+    replace: bool,
+) -> dict[str, Any]:  # fmt: skip
     """The maps of one input, made in `folder` and published in `out`."""
     started = time.monotonic()
     reader = open_image(job.image, bundle.bands)
@@ -123,10 +125,10 @@ def _map_one(
     for name in done:
         spool_path(folder / paths[name].name).unlink(missing_ok=True)  # of a start that was killed right after publishing
     if done == set(paths):
-        return {"input": str(job.image.absolute()), "map": str(paths["classes"].absolute()), "seconds": 0.0,
+        return {"input": str(job.image.absolute()), **_places(paths), "seconds": 0.0,
                 "executor": "kept", "tiles": 0, "already_done": True, "exact": None, "margin": None}  # fmt: skip
     for name, path in paths.items():
-        if not overwrite and name not in done and is_taken(path):
+        if not overwrite and not replace and name not in done and is_taken(path):
             raise ResourceError("exists", path, "is there already, made otherwise", "add --overwrite to replace it")
     grid = reader.grid
     require_space(
@@ -153,8 +155,7 @@ def _map_one(
     seconds = time.monotonic() - started
     return {
         "input": str(job.image.absolute()),
-        "map": str(paths["classes"].absolute()),
-        **{n: str(p.absolute()) for n, p in paths.items() if n != "classes"},
+        **_places(paths),
         "seconds": round(seconds, 3),
         "executor": choice.executor,
         "because": choice.because,
@@ -167,6 +168,11 @@ def _map_one(
         "resumed_pixels": resumed,
         "already_done": False,
     }
+
+
+def _places(paths: dict[str, Path]) -> dict[str, str]:
+    """The path of each product under its name; that of the classes is the `map`."""
+    return {"map" if n == "classes" else n: str(p.absolute()) for n, p in paths.items()}
 
 
 def _stream(choice: Choice, sinks: list[RasterSink], pixels: int, job: Job) -> tuple[int, int]:

@@ -9,12 +9,13 @@ from typing import Any
 from swath.core.errors import DataError
 from swath.core.windows import grid_windows
 from swath.disk.bundle import bundle_faults
+from swath.disk.projects.marks import PRODUCTS, changed_files, read_marks
 from swath.disk.rasters.raster import SUFFIXES, RasterReader
 from swath.disk.stores.store import store_faults
 
 
 def verify(thing: str | Path) -> dict[str, Any]:
-    """`ok`, `kind` and `faults` of a store, a bundle, a run (its bundles and store) or a raster (every block is read).
+    """`ok`, `kind` and `faults` of a store, a bundle, a run (its bundles, store and products) or a raster (every block is read).
 
     Raises DataError where the path is none of them.
     """
@@ -28,11 +29,23 @@ def _examined(path: Path) -> tuple[str, list[str]]:
         return "raster", raster_faults(path)
     parts = [p for name in ("samples.store", "best", "last") if ((p := path / name) / "card.json").exists()]
     if parts:
-        return "run", [fault for part in parts for fault in _examined(part)[1]]
+        return "run", [fault for part in parts for fault in _examined(part)[1]] + run_faults(path)
     card = path / "card.json"
     if not card.exists():
         raise DataError("verify-unknown", path, "is no store, bundle, run or raster", "name one of them")
     return _kind(path), store_faults(path) if _kind(path) == "store" else bundle_faults(path)
+
+
+def run_faults(path: Path) -> list[str]:
+    """The bundles of a finished training that are missing, and the products of a run that are not as it left them."""
+    lost = [path / name for name in ("best", "last") if not (path / name / "card.json").exists()]
+    faults = [f"{p}: is missing" for p in lost if (path / "train.json").exists()]
+    try:
+        marks = read_marks(path.absolute())
+    except DataError as e:
+        return [*faults, f"{e.where}: {e.message}"]
+    changed = [file for step in PRODUCTS for file in changed_files(marks.get(step, {}))]
+    return faults + [f"{f}: {'is not as the run left it' if Path(f).exists() else 'is missing'}" for f in changed]
 
 
 def _kind(path: Path) -> str:
