@@ -254,6 +254,20 @@ def test_a_raster_without_any_data_is_all_nodata(bundle: Path, tmp_path: Path) -
     assert made["nodata_pixels"] == 2000
 
 
+def test_an_image_unlike_the_training_is_told(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    values = pixels(truth(squares(1)), 1)
+    usual = swath.predict(bundle, write_image(tmp_path / "a.tif", values, corner(0)), *ON, out=tmp_path / "out")["maps"][0]
+    assert usual["unlike_training"] == []
+    assert "warning" not in capsys.readouterr().err
+    coarse = Affine(10, 0, 583_000, 0, -10, 4_507_000)
+    far = write_image(tmp_path / "b.tif", values + np.uint16(30_000), coarse)
+    found = swath.predict(bundle, far, *ON, out=tmp_path / "out")["maps"][0]["unlike_training"]
+    told = capsys.readouterr().err
+    assert len(found) == 2
+    assert f"warning: {far}: a pixel is 10 m wide, the model was trained on 0.5 m" in told
+    assert f"warning: {far}: band 1 lies beside the usual range" in told
+
+
 def test_numbers_beyond_float32_are_nodata(bundle: Path, tmp_path: Path) -> None:
     far = np.full((3, 40, 50), 300.0)
     far[1, 20:] = -1e300

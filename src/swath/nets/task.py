@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swath.core.bands import Bands
 from swath.core.errors import ConfigError, DataError
+from swath.core.grid import Grid
 from swath.core.splits import Split
 from swath.disk.projects.project import SAMPLE_SECTIONS, Project, fit_bands
+from swath.disk.rasters.crs import metres_per_pixel
 from swath.disk.stores.cachedsamples import DiskSamples, KeptSamples, unpacked_store
 from swath.disk.stores.sample import Samples
 from swath.disk.stores.store import StoreSamples, read_card
@@ -24,13 +27,17 @@ LEARNT: tuple[Split, ...] = ("trn", "val")  # splits: the test split is evaluate
 
 @dataclass
 class Task:
-    """What is learnt from: samples of both splits and the fitted bands."""
+    """What is learnt from: samples of both splits and the fitted bands.
+
+    `seen`: what other images are compared with, `p2`, `p50` and `p98` of each band and `pixel_m` (None without place).
+    """
 
     train: Samples
     val: Samples
     bands: Bands
     bands_of: Callable[[int], Bands]
     source: str
+    seen: dict[str, Any] = field(default_factory=dict)
 
     @property
     def pixels(self) -> NDArray[np.int64]:
@@ -65,7 +72,9 @@ def _raster_task(project: Project) -> Task:
     from swath.disk.samples.rastersamples import RasterSamples
 
     memory, cache = project.config.runtime.memory, project.config.train.cache
-    bands, _ = fit_bands(project)
+    bands, statistics = fit_bands(project)
+    grids = [i.grid for n, i in enumerate(project.infos) if project.region(n, "trn")]
+    seen = _seen(statistics.as_dict(), grids)
     parts = [RasterSamples(project, split, memory, cache) for split in LEARNT]
     if cache == "disk":
         directory = _cache(project)
@@ -73,8 +82,8 @@ def _raster_task(project: Project) -> Task:
         if not (directory / "card.json").exists() or read_card(directory)["fingerprint"] != print_:
             pack(project, directory, print_, LEARNT, "none")
         kept = [DiskSamples(directory, split, base) for split, base in zip(LEARNT, parts, strict=True)]
-        return Task(kept[0], kept[1], bands, scene_bands(project, bands), "rasters, kept on disk")
-    return Task(parts[0], parts[1], bands, scene_bands(project, bands), "rasters")
+        return Task(kept[0], kept[1], bands, scene_bands(project, bands), "rasters, kept on disk", seen)
+    return Task(parts[0], parts[1], bands, scene_bands(project, bands), "rasters", seen)
 
 
 def _store_task(project: Project, store: Path) -> Task:
@@ -87,7 +96,16 @@ def _store_task(project: Project, store: Path) -> Task:
     parts: list[Samples] = [StoreSamples(store, split) for split in LEARNT]
     if cache == "ram":
         parts = [KeptSamples(samples) for samples in parts]
-    return Task(parts[0], parts[1], bands, per_scene.__getitem__, "store")
+    trained = sorted({place.scene for place in parts[0].places})
+    seen = _seen(card["statistics"], [Grid.from_dict(card["grids"][n]) for n in trained])
+    return Task(parts[0], parts[1], bands, per_scene.__getitem__, "store", seen)
+
+
+def _seen(statistics: Mapping[str, Any], grids: Sequence[Grid]) -> dict[str, Any]:
+    """The ranges of the training pixels' bands, and the usual side of a pixel in metres."""
+    sizes = [(m[0] * m[1]) ** 0.5 for g in grids if (m := metres_per_pixel(g)) is not None]
+    pixel_m = round(float(np.median(sizes)), 4) if sizes else None
+    return {**{k: statistics[k] for k in ("p2", "p50", "p98")}, "pixel_m": pixel_m}
 
 
 def _cache(project: Project) -> Path:

@@ -17,6 +17,7 @@ from swath.core.metrics import Confusion
 from swath.core.splits import Region
 from swath.core.stitch import Rows
 from swath.core.windows import Window, grid_windows
+from swath.disk.audits.likeness import unlike
 from swath.disk.rasters.crs import on_grid
 from swath.disk.rasters.maps import best_class, read_map_info
 from swath.disk.rasters.raster import RasterReader
@@ -26,6 +27,7 @@ from swath.disk.scenes.sources import model_scenes
 from swath.disk.sources.images import image_info, open_image
 from swath.engines.choose import choose
 from swath.engines.predictor import TorchPredictor, load_predictor
+from swath.messages import warn
 from swath.progress import Progress
 from swath.specs import LabelsSpec, PredictSpec, RuntimeSpec
 
@@ -57,7 +59,7 @@ def evaluate(
     for scene in chosen:
         region = (regions or {}).get(scene.name)
         alone = sum(s.labels == scene.labels for s in scenes) == 1
-        counts = _score_scene(scene, predictor, labels or LabelsSpec(), predict, region, events, alone=alone)
+        counts = _score_scene(scene, predictor, bundle.card.get("seen", {}), labels or LabelsSpec(), predict, region, events, alone=alone)
         per_scene[scene.name] = counts.scores(legend.names, legend.background)
         total = total + counts
     if total.total == 0:
@@ -114,6 +116,7 @@ def _chosen(scenes: Sequence[Scene], split: str | None, regions: dict[str, Regio
 def _score_scene(
     scene: Scene,
     predictor: TorchPredictor,
+    seen: Mapping[str, Any],
     labels: LabelsSpec,
     spec: PredictSpec,
     region: Region | None,
@@ -123,6 +126,8 @@ def _score_scene(
 ) -> Confusion:
     legend = predictor.legend
     reader = open_image(scene.image, predictor.bands)
+    for text in unlike(reader, predictor.bands, seen):
+        warn(f"{scene.image}: {text}")
     truth = open_labels(scene, reader.grid, legend, labels, events, alone=alone)
     choice = choose(reader, predictor.on(reader), spec)
     counts = Confusion.zeros(len(legend))

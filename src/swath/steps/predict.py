@@ -12,6 +12,7 @@ from typing import Any
 import swath
 from swath.core.errors import ConfigError, DataError, ResourceError, SwathError
 from swath.core.stitch import Rows
+from swath.disk.audits.likeness import unlike
 from swath.disk.bundle import Bundle
 from swath.disk.publish import make_directory, require_space, sweep
 from swath.disk.rasters.maps import RasterSink, products, read_map_info, spool_path
@@ -134,6 +135,9 @@ def _map_one(
     require_space(
         folder / "x", grid.height * grid.width * (2 + sum(4 * p.bands for n, p in wanted.items() if n == "probabilities"))
     )
+    strange = unlike(reader, bundle.bands, bundle.card.get("seen", {}))
+    for text in strange:
+        warn(f"{job.image}: {text}")
     bound = predictor.on(reader)
     choice = choose(reader, bound, spec)
     tags = {**tags, "EXACT": choice.exact}
@@ -165,6 +169,7 @@ def _map_one(
         "overhead": round(choice.overhead, 3),
         "megapixels": grid.height * grid.width / 1e6,
         "nodata_pixels": invalid,
+        "unlike_training": strange,
         "resumed_pixels": resumed,
         "already_done": False,
     }

@@ -208,6 +208,7 @@ def _card(project: Project, net: torch.nn.Module, task: Task) -> dict[str, Any]:
             else {}
         ),
         "legend": project.legend.as_dict(),
+        "seen": task.seen,
         "provenance": {
             "swath": swath.__version__,
             "torch": torch.__version__,

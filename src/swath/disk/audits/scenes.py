@@ -90,7 +90,7 @@ def _ranges(members: Sequence[Member], reference: Sequence[Member], scope: str) 
             continue
         large = m.probe.info.grid.height * m.probe.info.grid.width >= _LARGE
         amounts = [(b, n) for n, b in enumerate(m.probe.bands) if not b.distinct or len(b.distinct) > 8]
-        off = {b.number: why for b, n in amounts if (why := _off(b, usual.range(n, m), large))}
+        off = {b.number: why for b, n in amounts if (why := off_range(b, usual.range(n, m), large))}
         if off and 2 * len(off) >= len(m.probe.bands):
             number, why = next(iter(off.items()))
             level: Any = "note" if handled else "warning"
@@ -117,7 +117,7 @@ class _Usual:
         return low, median, high
 
 
-def _off(band: BandFacts, pooled: tuple[float, float, float], large: bool) -> str:
+def off_range(band: BandFacts, pooled: tuple[float, float, float], large: bool) -> str:
     """How a band's values lie far from those of training; empty where they do not."""
     low, median, high = pooled
     spread, mine = high - low, band.high - band.low
