@@ -62,7 +62,7 @@ def evaluate(model: PathLike, scenes: PathLike, *overrides: str, split: str | No
     from swath.steps.evaluate import evaluate_map
 
     predict_spec, runtime, labels = _sections(overrides, PredictSpec, RuntimeSpec, LabelsSpec)
-    regions, split = None, SPLIT_OF.get(split, split) if split else None
+    regions, split = None, _split(split)
     with remote_access(runtime.remote):
         if Path(scenes).suffix in (".yaml", ".yml"):
             project = load_project(scenes)
@@ -75,6 +75,13 @@ def evaluate(model: PathLike, scenes: PathLike, *overrides: str, split: str | No
             return evaluate_map(location(model), rows, labels=labels)
         return step(model, rows, split=split, regions=regions, labels=labels, predict=predict_spec, runtime=runtime,
                     sources=source)  # fmt: skip
+
+
+def _split(word: str | None) -> str | None:
+    """The split of any of its words; None for all scenes. Raises ConfigError for another word."""
+    if word is not None and word.lower() not in SPLIT_OF:
+        raise ConfigError("split-unknown", word, "is no split", did_you_mean(word, [*SPLIT_OF, "all"]))
+    return None if word is None else SPLIT_OF[word.lower()]
 
 
 def predict(model: PathLike, inputs: Sequence[PathLike] | PathLike, *overrides: str, out: PathLike,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import rasterio
 from tiny_town import SIDE, corner, pixels, squares, truth, write_image
 
 import swath
-from swath.core.errors import DataError
+from swath.core.errors import ConfigError, DataError
 from swath.core.metrics import Confusion
 from swath.core.windows import Window
 from swath.disk.projects.project import load_project
@@ -95,6 +96,37 @@ def test_a_finished_map_is_scored_like_its_model(trained: Path, bundle: Path, tm
         swath.evaluate(far, manifest)
 
 
+def test_a_map_without_place_is_scored_on_the_labels_of_its_image(bundle: Path, tmp_path: Path) -> None:
+    rows = ["image,labels"]
+    for n in range(3):
+        ids = truth(squares(n))
+        write_image(tmp_path / f"i{n}.tif", pixels(ids, n), None, None)
+        write_image(tmp_path / f"y{n}.tif", ids[None], None, None)
+        rows.append(f"i{n}.tif,y{n}.tif")
+    manifest = tmp_path / "scenes.csv"
+    manifest.write_text("\n".join(rows) + "\n")
+    made = swath.predict(bundle, [tmp_path / f"i{n}.tif" for n in range(3)], *ON, out=tmp_path / "out")["maps"]
+    each = swath.evaluate(bundle, manifest, *ON, split=None)["scenes"]
+    for n in range(3):
+        found = swath.evaluate(made[n]["map"], manifest)
+        assert list(found["scenes"]) == [f"i{n}"]
+        assert found["confusion"] == found["scenes"][f"i{n}"]["confusion"] == each[f"i{n}"]["confusion"]
+    manifest.write_text("\n".join([rows[0], "i0.tif,y0.tif"]) + "\n")
+    with pytest.raises(DataError, match="no labelled scene is of its image"):
+        swath.evaluate(made[1]["map"], manifest)
+    manifest.write_text("\n".join([rows[0], "i1.tif,y0.tif", "i1.tif,y1.tif"]) + "\n")
+    with pytest.raises(DataError, match="2 labelled scenes fit: "):
+        swath.evaluate(made[1]["map"], manifest)
+
+
+def test_a_map_whose_image_was_written_anew_is_scored_by_its_place(trained: Path, bundle: Path, tmp_path: Path) -> None:
+    made = swath.predict(bundle, trained.parent / "west.tif", *ON, out=tmp_path / "out")["maps"][0]["map"]
+    write_image(tmp_path / "anew.tif", pixels(truth(squares(2)), 2), corner(2), compress="deflate")
+    shutil.copy(trained.parent / "west.gpkg", tmp_path / "west.gpkg")
+    (tmp_path / "scenes.csv").write_text("image,labels\nanew.tif,west.gpkg\n")
+    assert list(swath.evaluate(made, tmp_path / "scenes.csv")["scenes"]) == ["anew"]
+
+
 def test_pixels_without_data_and_ignored_labels_do_not_count(own_town: Path, bundle: Path) -> None:
     bands = pixels(truth(squares(2)), 2)
     bands[:, :10] = 0
@@ -117,12 +149,11 @@ def test_a_class_without_pixels_has_no_score_and_no_part_in_the_mean(own_town: P
     assert found["mean_iou"] == ground["iou"] / (2 if roof["predicted"] else 1)
 
 
-@pytest.mark.parametrize(
-    ("split", "told"), [("val", "splits of the manifest: trn, tst"), ("tset", "no labelled scene is in this split")]
-)
-def test_a_split_without_scenes(trained: Path, bundle: Path, split: str, told: str) -> None:
-    with pytest.raises(DataError, match=told):
-        swath.evaluate(bundle, trained.parent / "scenes.csv", *ON, split=split)
+def test_a_split_without_scenes(trained: Path, bundle: Path) -> None:
+    with pytest.raises(DataError, match="splits of the manifest: trn, tst"):
+        swath.evaluate(bundle, trained.parent / "scenes.csv", *ON, split="val")
+    with pytest.raises(ConfigError, match="tset: is no split; did you mean 'tst'"):
+        swath.evaluate(bundle, trained.parent / "scenes.csv", *ON, split="tset")
 
 
 def test_evaluating_writes_nothing(own_town: Path, bundle: Path, fingerprint: Fingerprint) -> None:

@@ -19,12 +19,13 @@ from swath.core.stitch import Rows
 from swath.core.windows import Window, grid_windows
 from swath.disk.audits.likeness import unlike
 from swath.disk.rasters.crs import on_grid
-from swath.disk.rasters.maps import best_class, read_map_info
+from swath.disk.rasters.maps import MapInfo, best_class, read_map_info
 from swath.disk.rasters.raster import RasterReader
 from swath.disk.scenes.labels import Labels, open_labels
 from swath.disk.scenes.manifest import Scene
 from swath.disk.scenes.sources import model_scenes
 from swath.disk.sources.images import image_info, open_image
+from swath.disk.sources.stamp import image_stamp
 from swath.engines.choose import choose
 from swath.engines.predictor import TorchPredictor, load_predictor
 from swath.messages import warn
@@ -83,17 +84,14 @@ def evaluate(
 def evaluate_map(
     path: str | Path, scenes: Sequence[Scene], *, legend: Legend | None = None, labels: LabelsSpec | None = None
 ) -> dict[str, Any]:
-    """The scores of a finished map against the labels of the scene that it maps (the one whose grid is the map's)."""
+    """The scores of a finished map against the labels of the scene that it maps: the one on its grid and, where several
+    are, of its image. Raises DataError where none or more than one is."""
+    started = time.monotonic()
     info = read_map_info(path)
     legend = legend or info.legend
     if legend is None:
         raise DataError("map-legend", path, "the map does not say what its classes are", "evaluate the model instead")
-    scene = next((s for s in scenes if s.labels and on_grid(image_info(s.image).grid, info.grid)), None)
-    if scene is None:
-        raise DataError(
-            "map-scene", path, "no labelled scene has the map's grid", "name the manifest the map was made of"
-        )
-    events = Events()
+    scene, events = _mapped(info, scenes), Events()
     truth = open_labels(scene, info.grid, legend, labels or LabelsSpec(), events)
     reader, total = RasterReader(path, [1], "none"), Confusion.zeros(len(legend))
     table = np.full(65536, legend.ignore, np.int64)
@@ -101,7 +99,33 @@ def evaluate_map(
     for window in grid_windows(*info.grid.shape, 2048, 2048, "keep"):
         ids, _ = reader.read(window)
         total = total + Confusion.of(truth.read(window), table[ids[0]], len(legend))
-    return {**total.scores(legend.names, legend.background), "scenes": {scene.name: {}}, "events": events.as_dict()}
+    if total.total == 0:
+        raise DataError("labels-none", scene.name, "no labelled pixel has a prediction", "check labels and nodata")
+    scores = total.scores(legend.names, legend.background)
+    return {
+        **scores,
+        "scenes": {scene.name: scores},
+        "split": scene.split,
+        "model": {"map": str(Path(path).absolute()), "identity": info.tags.get("MODEL")},
+        "events": events.as_dict(),
+        "seconds": round(time.monotonic() - started, 3),
+    }
+
+
+def _mapped(info: MapInfo, scenes: Sequence[Scene]) -> Scene:
+    """The labelled scene of a map. Grids without place tell images apart by their size alone, so the image itself counts."""
+    fitting = [s for s in scenes if s.labels and on_grid(image_info(s.image).grid, info.grid)]
+    stamp, name = info.tags.get("INPUT_STAMP"), info.tags.get("INPUT")
+    same = [s for s in fitting if image_stamp(s.image) == stamp] or [s for s in fitting if s.image.name == str(name)]
+    placed = [s for s in fitting if info.grid.crs and image_info(s.image).grid.crs]
+    found = same or (placed if stamp else fitting)
+    if not found:
+        what = "is of its image" if fitting else "has the map's grid"
+        raise DataError("map-scene", info.path, f"no labelled scene {what}", "name the manifest the map was made of")
+    if len(found) > 1:
+        raise DataError("map-scene", info.path, f"{len(found)} labelled scenes fit: {', '.join(s.name for s in found[:3])}",
+                        "name a manifest with its scene alone, or evaluate the model instead")  # fmt: skip
+    return found[0]
 
 
 def _chosen(scenes: Sequence[Scene], split: str | None, regions: dict[str, Region]) -> list[Scene]:
