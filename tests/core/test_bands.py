@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from swath.core.bands import METHODS, Bands, Method, NodataRule, fit, valid_pixels
+from swath.core.bands import METHODS, Bands, Method, NodataRule, fit, stretched, valid_pixels
 from swath.core.statistics import BandStatistics
 
 
@@ -157,6 +157,18 @@ def test_numbers_beyond_float32_are_no_data(rule: NodataRule) -> None:
     bands = Bands((1, 2), ("a", "b"), (1.0, 1.0), (0.0, 0.0))
     with np.errstate(over="ignore"):
         assert np.isfinite(bands.scale(raw, valid)).all()
+
+
+@pytest.mark.parametrize(("far", "found"), [(3e38, [1]), (-3e38, [1]), (1e6, [1]), (400.0, []), (None, [])])
+@pytest.mark.parametrize("method", ["standard", "minmax"])
+def test_a_few_values_that_stretch_the_scale(far: float | None, found: list[int], method: Method) -> None:
+    rng = np.random.default_rng(3)
+    raw = np.stack([rng.normal(100, 12, (200, 200)), rng.gamma(1, 30, (200, 200)), np.full((200, 200), 7)]).astype(np.float32)
+    if far is not None:
+        raw[1, 5, 5] = far
+    statistics = BandStatistics.of(raw)
+    assert stretched(statistics, method) == found
+    assert stretched(statistics, "percentile") == stretched(BandStatistics.empty(3, "uint8"), method) == []
 
 
 def test_each_band_may_have_its_own_nodata() -> None:

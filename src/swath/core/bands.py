@@ -14,6 +14,7 @@ from swath.core.statistics import BandStatistics
 NodataRule = Literal["all", "any", "none"]
 Method = Literal["standard", "percentile", "minmax", "dtype", "none"]
 Scope = Literal["dataset", "image"]
+STRETCHED = 10.0  # times the scale of nearly all pixels, from which on a few values set it
 _LARGEST = float(np.finfo(np.float32).max)
 METHODS: tuple[Method, ...] = ("standard", "percentile", "minmax", "dtype", "none")
 
@@ -101,6 +102,20 @@ def fit(statistics: BandStatistics, method: Method) -> tuple[tuple[float, ...], 
     else:
         below, above = statistics.minimum, statistics.maximum
     return _affine((below + above) / 2, (above - below) / 2, 0.0)
+
+
+def stretched(statistics: BandStatistics, method: Method) -> list[int]:
+    """The bands (0-based) that a few values far from all others would scale to nothing.
+
+    `standard` and `minmax` take their scale from every value: it is compared with that of the pixels between the 2nd and
+    98th percentile, which for a normal distribution is 1 and about 5 standard deviations.
+    """
+    if method not in ("standard", "minmax") or statistics.count == 0:
+        return []
+    low, high = statistics.quantiles((0.02, 0.98))
+    usual = (high - low) / 4.1  # standard deviations between these percentiles
+    scale = statistics.std if method == "standard" else (statistics.maximum - statistics.minimum) / 10
+    return [i for i in range(statistics.bands) if 0 < STRETCHED * usual[i] < scale[i]]
 
 
 def valid_pixels(

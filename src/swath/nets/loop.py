@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,7 +31,7 @@ SEED_STEP = 1_000_003
 class Learner:
     """What changes while training: the network, its optimiser and the running average of its weights.
 
-    `plain` are channels that augmentation moves along but does not tone.
+    `plain` are channels that augmentation moves along but does not tone; `scene_names` tell a message's reader which.
     """
 
     net: nn.Module
@@ -45,6 +45,7 @@ class Learner:
     precision: torch.dtype
     base_lr: float
     plain: tuple[int, ...] = ()
+    scene_names: Sequence[str] = ()
     total: int = 0
     average: dict[str, Tensor] = field(default_factory=dict)
 
@@ -73,7 +74,8 @@ class Learner:
         loss = self.loss(logits.float(), y)
         value = float(loss.detach())
         if not np.isfinite(value):
-            raise DataError("loss-not-finite", f"step {step}, scenes {sorted(set(batch.scenes))}", f"the loss is {value}",
+            names = [self.scene_names[i] if i < len(self.scene_names) else str(i) for i in sorted(set(batch.scenes))]
+            raise DataError("loss-not-finite", f"step {step}, scenes {', '.join(names)}", f"the loss is {value}",
                             "lower train.lr, or look at these scenes with `swath check`")  # fmt: skip
         for group in self.optimiser.param_groups:
             group["lr"] = self.lr(step)

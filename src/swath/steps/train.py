@@ -170,6 +170,7 @@ def _session(project: Project, run: Path) -> Session:
         precision=choose_precision(spec.precision, device),
         base_lr=base_lr,
         plain=task.bands.plain,
+        scene_names=task.train.scene_names,
     )
     batches = Batches(
         task.train, crop=project.crop, batch_size=spec.batch_size, seed=spec.seed, ignore=project.legend.ignore,

@@ -142,6 +142,21 @@ def test_classes_that_are_missing_or_rare() -> None:
     assert codes(list(class_findings({"trn": {"ground": 5, "roof": 5}}, LEGEND, Path("a")))) == {"class-never"}
 
 
+def test_many_classes_are_told_in_one_line() -> None:
+    entries = tuple(ClassEntry(i, f"c{i}", "#000000") for i in range(60))
+    trn = {f"c{i}": (10**6 if i == 0 else 5 if i < 20 else 0) for i in range(60)}
+    val = {f"c{i}": 5 * (i >= 50) for i in range(55)}
+    found = list(class_findings({"trn": trn, "val": val}, Legend(entries), Path("a.yaml")))
+    assert [(f.code, f.message.partition(":")[0]) for f in found] == [
+        ("class-never", "35 classes never occur in the labels"),
+        ("class-absent", "5 classes do not occur in trn"),
+        ("class-absent", "20 classes do not occur in val"),
+        ("class-rare", "19 classes have less than 0.5 % of the training pixels each"),
+    ]
+    assert found[1].message.endswith(": c50, c51, c52, c53, c54")
+    assert found[2].message.endswith("c6, c7 and 12 more")
+
+
 def test_bands_that_tell_the_label(make_raster: Make) -> None:
     labels = np.zeros((128, 128), np.int64)
     labels[:30], labels[60:70] = 1, 2

@@ -170,6 +170,18 @@ def _blanked(config: Path) -> Project:
     return load_project(config)
 
 
+def test_a_value_that_spoils_the_scaling_is_told(own_town: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    values = pixels(truth(squares(0)), 0).astype(np.float32)
+    for far, told in ((None, False), (-3e38, True)):
+        if far is not None:
+            values[1, 10, 10] = far
+        write_image(own_town.parent / "north.tif", values, corner(0))
+        fit_bands(load_project(own_town, ["split.by=none"]))
+        assert ("warning: band 2 (b2): a few values up to -3e+38 lie so far" in capsys.readouterr().err) == told
+    fit_bands(load_project(own_town, ["bands.method=percentile"]))
+    assert "warning" not in capsys.readouterr().err
+
+
 def test_scenes_of_different_light_are_scaled_one_by_one(own_town: Path) -> None:
     rows = ["image,labels"]
     for n in range(10):

@@ -24,6 +24,7 @@ from swath.disk.sources.stack import Image
 from swath.disk.vectors import vector
 
 RARE, SPARSE = 0.005, 0.02  # shares of labelled pixels below which a class, or the labels of an image, are told of
+MOST_TOLD = 3  # classes that are told of one by one
 CARVED_PIXELS = 30_000_000  # of training scenes, up to which validation blocks are laid out here already
 Regions = list[Sequence[Region]]
 
@@ -152,21 +153,33 @@ def band_labels(project: Project, regions: Regions, probes: Mapping[Image, Probe
 
 
 def class_findings(pixels: Mapping[str, Mapping[str, int]], legend: Legend, path: Path) -> Iterator[Finding]:
-    """Classes that are missing or rare, from the labelled pixels {split: {name: pixels}} of all scenes."""
+    """Classes that are missing or rare, from the labelled pixels {split: {name: pixels}} of all scenes; many in one line."""
     total = sum(pixels.get("trn", {}).values())
-    for name in legend.names:
-        have = {s: t.get(name, 0) for s, t in pixels.items()}
-        if not any(have.values()):
-            yield Finding("warning", "class-never", path, f"class {name} never occurs in the labels",
-                          "correct its source values, or delete it", name)  # fmt: skip
-            continue
-        for split, why in (("trn", "it cannot be learnt"), ("val", "its score there is empty")):
-            if sum(pixels.get(split, {}).values()) and have[split] == 0:
-                yield Finding("warning", "class-absent", path, f"class {name} does not occur in {split}: {why}",
-                              "move a scene that has it", f"{name} {split}")  # fmt: skip
-        if 0 < have.get("trn", 0) < RARE * total:
-            yield Finding("warning", "class-rare", path, f"class {name} has {share(have['trn'], total)} of the training pixels",
-                          "train.class_weights=auto, train.sampler=class_presence, or train.loss={ce: 1, dice: 1}", name)  # fmt: skip
+    seen = [n for n in legend.names if any(t.get(n, 0) for t in pixels.values())]
+    yield from _of_classes("class-never", path, {n: "" for n in legend.names if n not in seen},
+                           "never occurs in the labels", "never occur in the labels", "correct its source values, or delete it")  # fmt: skip
+    for split, why in (("trn", "it cannot be learnt"), ("val", "its score there is empty")):
+        table = pixels.get(split, {})
+        lost = {n: split for n in seen if not table.get(n, 0)} if sum(table.values()) else {}
+        yield from _of_classes("class-absent", path, lost, f"does not occur in {split}: {why}", f"do not occur in {split}",
+                               "move a scene that has it")  # fmt: skip
+    rare = {n: "" for n in seen if 0 < pixels.get("trn", {}).get(n, 0) < RARE * total}
+    shares = {n: share(pixels["trn"][n], total) for n in rare}
+    yield from _of_classes("class-rare", path, rare, "has {share} of the training pixels",
+                           f"have less than {share(RARE)} of the training pixels each",
+                           "train.class_weights=auto, train.sampler=class_presence, or train.loss={ce: 1, dice: 1}", shares)  # fmt: skip
+
+
+def _of_classes(
+    code: str, path: Path, names: Mapping[str, str], one: str, many: str, remedy: str, shares: Mapping[str, str] | None = None
+) -> Iterator[Finding]:
+    """A warning of each class {name: place}, or a single one where they are many."""
+    if len(names) > MOST_TOLD:
+        yield Finding("warning", code, path, f"{len(names)} classes {many}: {shown(names)}", remedy)
+        return
+    for name, place in names.items():
+        said = one.format(share=(shares or {}).get(name))
+        yield Finding("warning", code, path, f"class {name} {said}", remedy, f"{name} {place}".strip())
 
 
 def band_label_findings(

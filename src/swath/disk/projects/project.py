@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from swath.config import load_config, omitted
-from swath.core.bands import Bands, Scope
+from swath.core.bands import Bands, Scope, stretched
 from swath.core.errors import ConfigError, DataError
 from swath.core.splits import Region, Split
 from swath.core.statistics import KEEP, BandStatistics
@@ -28,6 +28,7 @@ from swath.disk.scenes.sources import with_sources
 from swath.disk.sources.stack import Stack
 from swath.disk.sources.stamp import file_stamp, image_stamp
 from swath.disk.stores.store import fitting_card
+from swath.messages import warn
 
 if TYPE_CHECKING:  # GDAL is loaded where a scene is opened: training from a store does without
     pass
@@ -152,8 +153,18 @@ def fit_bands(project: Project) -> tuple[Bands, BandStatistics]:
             means.append(part.mean)
     if total.count == 0:
         raise DataError("pixels-none", project.path, "the training scenes hold no valid pixel", "check bands.nodata")
-    bands = _with_scope(project, means, total).fitted(total)
-    return bands, total
+    bands = _with_scope(project, means, total)
+    for i in stretched(total, bands.method) if bands.scope == "dataset" else ():
+        low, high = total.quantiles((0.02, 0.98))[:, i]
+        warn(f"band {bands.indexes[i]} ({bands.names[i]}): a few values up to {_farthest(total, i):g} lie so far from the others "
+             f"({low:g} to {high:g}) that scaling leaves nothing of those: declare them as nodata, or set bands.method=percentile")  # fmt: skip
+    return bands.fitted(total), total
+
+
+def _farthest(found: BandStatistics, band: int) -> float:
+    """The smallest or largest value of a band, whichever lies farther from its mean."""
+    ends = (float(found.minimum[band]), float(found.maximum[band]))
+    return max(ends, key=lambda v: abs(v - float(found.mean[band])))
 
 
 def _scene_statistics(project: Project, scene: int, skip: int) -> BandStatistics:
