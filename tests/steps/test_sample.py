@@ -14,7 +14,7 @@ from shapely import from_wkb
 from tiny_town import SIDE, UTM, corner, pixels, squares, truth, write_image, write_squares
 
 import swath
-from swath.core.errors import DataError, ResourceError
+from swath.core.errors import ConfigError, DataError, ResourceError
 from swath.disk.projects.project import load_project
 from swath.disk.samples.plan import plan_places
 from swath.disk.stores.store import StoreSamples, broken_records, load_index, read_card
@@ -150,3 +150,9 @@ def test_the_inputs_stay_untouched(own_town: Path, fingerprint: Fingerprint) -> 
     swath.sample(own_town)
     after = fingerprint(own_town.parent)
     assert {k: v for k, v in after.items() if not k.startswith("runs")} == before
+
+
+def test_a_folder_whose_footprints_could_not_be_written_is_refused_at_once(own_town: Path) -> None:
+    with pytest.raises(ConfigError, match=r"samples\.store: its path holds '!'.*; rename the file or folder"):
+        swath.sample(own_town, "output='!new'")
+    assert not (own_town.parent / "!new").exists()

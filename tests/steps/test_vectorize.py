@@ -362,3 +362,10 @@ def test_progress_is_told_in_rows(make_map: Maker, tmp_path: Path) -> None:
     path = make_map("map.tif", squares())
     vectorize(path, tmp_path / "a.gpkg", progress=lambda done, rows: told.append((done, rows)))
     assert told[-1] == (60, 60)
+
+
+def test_an_output_that_would_land_elsewhere_is_refused(make_map: Maker, tmp_path: Path) -> None:
+    (tmp_path / "!new").mkdir()
+    with pytest.raises(ConfigError, match=r"a\.gpkg: its path holds '!'"):
+        vectorize(make_map("town_map.tif", [[1]]), tmp_path / "!new" / "a.gpkg")
+    assert not list((tmp_path / "!new").iterdir())

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from swath.core.errors import ConfigError, DataError, ResourceError
+from swath.core.errors import ConfigError, DataError, ResourceError, SwathError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NEARLY_FULL = 1_000_000  # bytes; GDAL's errors carry no errno, so the free space must tell
@@ -157,6 +157,15 @@ def _local(path: str | Path) -> Path:
         raise ConfigError("out-remote", path.name, "this output must be a local path", "only `predict` and `vectorize` "
                           "write to s3://, and `file://` is left out of paths")  # fmt: skip
     return path
+
+
+def require_plain(path: str | Path, refused: type[SwathError] = ConfigError) -> None:
+    """Nothing, or an error for a path with `!` or a line break: vectors are read and written by a library that would
+    take what stands behind the one for a file inside an archive, and leave out the other."""
+    odd = next((c for c in "!\n\r\t" if c in str(path)), None)
+    if odd is not None:
+        what = "'!'" if odd == "!" else "a line break or a tab"
+        raise refused("path-name", path, f"its path holds {what}, which vector files cannot be found by", "rename the file or folder")
 
 
 def require_space(path: Path, needed: int) -> None:

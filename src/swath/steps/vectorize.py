@@ -15,11 +15,11 @@ import numpy as np
 import swath
 from swath.core.errors import ConfigError, DataError, ResourceError
 from swath.core.legend import ClassEntry, Legend, palette
-from swath.disk.publish import publish, sweep
+from swath.disk.publish import publish, require_plain, sweep
 from swath.disk.rasters.crs import metres_per_pixel
 from swath.disk.rasters.maps import read_map_info
 from swath.disk.rasters.raster import RasterReader
-from swath.disk.remote.access import location
+from swath.disk.remote.access import is_remote, location
 from swath.disk.remote.outgoing import is_taken, send, workplace
 from swath.disk.vectors.geopackage import Written, add_style, check_polygons, write_explained, write_polygons
 from swath.disk.vectors.polygons import Polygons, class_raster, confidence_raster, map_polygons
@@ -172,6 +172,8 @@ def _free(target: Path, overwrite: bool) -> None:
     """Nothing, or an error where the output has another kind of name, or is there already."""
     if target.suffix.lower() != ".gpkg":
         raise ConfigError("out-suffix", target, "polygons are written as a GeoPackage", "name the output with .gpkg")
+    if not is_remote(target):
+        require_plain(target)
     if target.is_dir():
         raise ResourceError("out-directory", target, "is a directory", "name a file")
     if not overwrite and is_taken(target):

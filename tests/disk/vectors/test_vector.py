@@ -340,3 +340,14 @@ def test_mappings_burn_as_the_geometries_themselves() -> None:
     assert np.array_equal(found, expected)
     assert geojson(np.array([], object)) == []
     assert [g["type"] for g in geojson(np.array([holed, plain[0], parts], object))] == ["Polygon", "Polygon", "MultiPolygon"]
+
+
+@pytest.mark.parametrize(("name", "what"), [("!new", "'!'"), ("two\nlines", "a line break"), ("a\tb", "a line break or a tab")])
+def test_a_path_that_would_be_taken_for_another_is_refused(make_vector: MakeVector, tmp_path: Path, name: str, what: str) -> None:
+    whole = make_vector("whole.gpkg", [box(0, 0, 1, 1)])
+    for odd in (tmp_path / name / "in.gpkg", tmp_path / f"{name}.gpkg"):
+        odd.parent.mkdir(exist_ok=True)
+        shutil.copy(whole, odd)
+        shutil.copy(whole, tmp_path / "twolines.gpkg")  # which would be read instead
+        with pytest.raises(DataError, match=f"its path holds {what}.*; rename the file or folder"):
+            vector_info(odd)

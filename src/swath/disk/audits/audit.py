@@ -34,6 +34,7 @@ FINDINGS: dict[str, str] = {
     "raster-dtype": "pixels are no integers or floats",
     "raster-block": "one block of a raster is too large to decode",
     "vector-unreadable": "a file cannot be read as a vector",
+    "path-name": "a vector file whose path holds a character that it cannot be found by",
     "vector-format": "a vector format that is not read",
     "vector-empty": "a vector file without layers",
     "vector-no-geometry": "a layer without geometries",

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import shapely
 
-from swath.disk.publish import publish
+from swath.disk.publish import publish, require_plain
 from swath.disk.vectors.geopackage import forget_clock, write_explained
 
 FIELDS = ("file", "feature_id", "fault", "detail")
@@ -37,6 +37,7 @@ def publish_faults(target: Path, faults: Sequence[Fault]) -> Path:
     """
     ordered = sorted(faults, key=lambda f: (str(f.file), f.fault, f.fid))
     systems = list(dict.fromkeys(f.crs for f in ordered)) or [None]
+    require_plain(target)
 
     def write(part: Path) -> None:
         with write_explained(target):

@@ -12,7 +12,7 @@ from swath.core.errors import DataError
 from swath.core.splits import SPLITS, Split
 from swath.core.windows import Window
 from swath.disk.projects.project import Project, fit_bands
-from swath.disk.publish import make_directory, require_space, sweep
+from swath.disk.publish import make_directory, require_plain, require_space, sweep
 from swath.disk.samples.leakage import leakage
 from swath.disk.samples.plan import (
     BEYOND,
@@ -38,6 +38,7 @@ def pack(project: Project, directory: Path, fingerprint: str, splits: Sequence[S
     Raises DataError where the filters leave a split without a sample, ResourceError, ConfigError (extra-missing).
     """
     require_codec(codec)
+    require_plain(directory)  # of its footprints
     make_directory(directory)
     sweep(directory)
     bands, statistics = fit_bands(project)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from swath.core.errors import DataError
 from swath.core.grid import Grid
 from swath.core.splits import SPLITS
-from swath.disk.publish import publish
+from swath.disk.publish import publish, require_plain
 from swath.disk.vectors.geopackage import forget_clock, write_explained
 
 
@@ -39,6 +39,7 @@ def publish_points(target: Path, drawn: Sequence[Drawn], names: Mapping[int, str
     give equal bytes.
     """
     total = sum(len(d.x) for d in drawn)
+    require_plain(target)
 
     def write(part: Path) -> None:
         with write_explained(target):

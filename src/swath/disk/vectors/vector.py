@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from swath.core.errors import DataError, did_you_mean
 from swath.core.events import Events
 from swath.core.grid import Bounds, Grid
+from swath.disk.publish import require_plain
 from swath.disk.rasters.crs import crs_name, parse_crs, same_place, transform_bounds, transformer
 from swath.disk.remote.access import location
 from swath.disk.remote.download import local_copy
@@ -59,6 +60,7 @@ def vector_info(path: str | Path, layer: str | None = None) -> VectorInfo:
     _guard(path, file)
     if geoparquet.is_geoparquet(path):
         return _parquet_info(path, file, layer)
+    require_plain(file, DataError)
     from pyogrio import list_layers, read_info
     from pyogrio.errors import DataLayerError, DataSourceError
 
