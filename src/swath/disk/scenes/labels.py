@@ -24,7 +24,6 @@ from swath.core.windows import Window
 from swath.disk.rasters import raster
 from swath.disk.rasters.crs import crs_name, on_grid
 from swath.disk.rasters.tally import packed_colours
-from swath.disk.remote.access import redacted
 from swath.disk.scenes.manifest import Scene
 from swath.disk.scenes.point_labels import PointLabels
 from swath.disk.vectors import vector
@@ -165,8 +164,7 @@ class RasterLabels:
                 return values, handle.read_masks(1, window=box) > 0
             return values, np.ones(window.shape, bool)
         except (raster.RasterioError, raster.CPLE_BaseError) as e:
-            cause = redacted(str(e.__cause__ or e), self.path)
-            raise DataError("raster-corrupt", self.path, f"cannot be read ({cause})", "replace the file") from e
+            raise raster.unread(self.path, e, window) from e
 
     def _handle(self) -> Any:
         if not hasattr(self._handles, "source"):

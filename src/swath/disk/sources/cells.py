@@ -8,7 +8,7 @@ from typing import Any
 
 from swath.core.errors import DataError
 from swath.disk.remote.access import Remote, is_allowed, is_remote, location, redacted
-from swath.disk.remote.stac import StacBand, stac_item
+from swath.disk.remote.stac import StacBand, asset_file, stac_item
 from swath.disk.sources.stack import Files, Image, Stack
 
 
@@ -50,7 +50,7 @@ def _item_stack(path: Path) -> Stack:
     for asset in rasters:
         if asset.name in left_out:
             continue
-        files.append(location(asset.place))
+        files.append(asset_file(asset, path))
         bands = asset.bands or (StacBand(asset.name),)
         names += [(b.common_name or b.name or asset.name, b.name or asset.name) for b in bands]
     common, own = ([pair[k] for pair in names] for k in (0, 1))
