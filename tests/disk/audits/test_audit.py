@@ -22,7 +22,8 @@ from swath.specs import BandsSpec
 SOURCE = Path(__file__).parents[3] / "src" / "swath"
 READERS = (
     "rasters/vrt_guard", "vectors/geoparquet", "rasters/raster", "vectors/vector", "rasters/crs", "scenes/labels",
-    "scenes/manifest", "projects/project", "sources/probe", "rasters/tally", "scenes/inputs",
+    "scenes/raster_labels", "sources/cells", "scenes/manifest", "projects/project", "sources/probe", "rasters/tally",
+    "scenes/inputs",
 )  # fmt: skip
 Make = Callable[..., Path]
 LEGEND = Legend(
