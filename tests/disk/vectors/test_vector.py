@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -308,6 +310,25 @@ def test_reading_leaves_the_input_alone(
         path = tmp_path / f"a.{suffix}"
         repaired(features_on_grid(path, GRID, field="n"), "fix", path, Events())
     assert fingerprint(tmp_path) == before
+
+
+@pytest.mark.parametrize("writer", [False, True])
+def test_a_geopackage_with_a_log_is_read_whole_and_left_alone(
+    make_vector: MakeVector, tmp_path: Path, fingerprint: Callable[[Path], dict[str, str]], *, writer: bool
+) -> None:
+    path = make_vector("data/a.gpkg", houses(3), {"n": [1, 2, 3]})
+    with closing(sqlite3.connect(path)) as open_elsewhere:
+        assert open_elsewhere.execute("PRAGMA journal_mode=wal").fetchone() == ("wal",)
+        if writer:
+            open_elsewhere.execute("DELETE FROM a WHERE n = 2")
+            open_elsewhere.commit()
+        else:
+            open_elsewhere.close()
+        assert (path.parent / "a.gpkg-wal").exists() == writer
+        before, touched = fingerprint(path.parent), path.parent.stat().st_mtime_ns
+        assert features_on_grid(path, GRID, field="n").values.tolist() == ([1, 3] if writer else [1, 2, 3])  # type: ignore[union-attr]
+        assert vector_info(path).features == (2 if writer else 3)
+        assert (fingerprint(path.parent), path.parent.stat().st_mtime_ns) == (before, touched)
 
 
 @pytest.mark.real

@@ -89,7 +89,7 @@ class Opened:
         return open_labels(mine, grid, self.legend, self.config.labels, events, alone=alone)
 
     @cached_property
-    def _sharing(self) -> Counter[Path | None]:
+    def _sharing(self) -> Counter[tuple[Path, ...]]:
         """How many scenes have the same files of labels."""
         return Counter(s.label_files for s in self.scenes)
 
