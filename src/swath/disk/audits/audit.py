@@ -53,6 +53,7 @@ FINDINGS: dict[str, str] = {
     "manifest-empty": "a manifest without scenes",
     # where a raster is
     "no-georeference": "a raster without coordinate system",
+    "not-warped": "an image with ground control points or rational polynomials instead of a grid",
     "grid-rotated": "a grid that is not north up",
     "crs-unknown": "a coordinate system that is not understood",
     "crs-apart": "no transformation leads from one coordinate system to another",
@@ -212,7 +213,10 @@ def _is_common(finding: Finding, found: list[Finding], probes: Sequence[Probe]) 
 def _header(p: Probe, stride: int) -> Iterator[Finding]:
     info, path = p.info, p.info.path
     grid = info.grid
-    if grid.crs is None:
+    if info.control:
+        yield Finding("warning", "not-warped", path, f"its place is told by {info.control}, which are not applied: it is read as an "
+                      "image without place", "warp it: gdalwarp -t_srs EPSG:N IN OUT.tif")  # fmt: skip
+    elif grid.crs is None:
         yield Finding("note", "no-georeference", path, "has no coordinate system: sizes stay in pixels, its map has no place",
                       "if it is known: gdal_edit.py -a_srs EPSG:N")  # fmt: skip
     if grid.crs is not None and (grid.transform.b != 0 or grid.transform.d != 0 or grid.transform.e > 0):

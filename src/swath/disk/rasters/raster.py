@@ -42,7 +42,9 @@ MAX_PIXELS, MAX_BANDS, MAX_BLOCK_BYTES = 10**12, 512, 128_000_000
 
 @dataclass(frozen=True)
 class RasterInfo:
-    """What a raster's header says. `nodata` per band, `alpha` the 1-based alpha band, `masked`: has a mask of its own."""
+    """What a raster's header says. `nodata` per band, `alpha` the 1-based alpha band, `masked`: has a mask of its own,
+    `control`: what tells its place where it has no grid on earth.
+    """
 
     path: Path
     driver: str
@@ -55,6 +57,7 @@ class RasterInfo:
     alpha: int | None
     masked: bool
     palette: bool
+    control: str | None = None
 
     @property
     def count(self) -> int:
@@ -261,7 +264,15 @@ def _info(path: Path, source: Any) -> RasterInfo:
         alpha=alpha if source.count > 1 else None,
         masked=MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags,
         palette=source.colorinterp[0] == ColorInterp.palette,
+        control=_control(source) if crs is None else None,
     )
+
+
+def _control(source: Any) -> str | None:
+    """The ground control points or rational polynomials by which an image could be warped."""
+    if source.gcps[0]:
+        return f"{len(source.gcps[0])} ground control points"
+    return "rational polynomials (RPC)" if source.rpcs else None
 
 
 def _short(error: Exception, path: Path) -> str:

@@ -21,6 +21,7 @@ from swath.core.splits import SPLIT_OF, SPLITS
 from swath.disk.rasters.crs import crs_name, project
 from swath.disk.remote.download import local_copy
 from swath.disk.vectors import geoparquet, vector
+from swath.disk.vectors.shapefile import text_encoding
 
 FIELDS = ("id", "class", "name", "split", "x", "y", "scene")  # a layer that has all of them is one of ours
 
@@ -144,7 +145,7 @@ def _table(path: Path, layer: str) -> tuple[NDArray[Any], NDArray[np.int64], dic
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a measured geometry is a point like others
-            meta, fids, wkb, data = read(file, layer=layer, return_fids=True, force_2d=True)
+            meta, fids, wkb, data = read(file, layer=layer, return_fids=True, force_2d=True, encoding=text_encoding(file))
     except (DataSourceError, DataLayerError, ValueError) as e:
         text = " ".join(str(e).split())[:160]
         raise DataError("vector-unreadable", path, f"cannot be read ({text})", "is it a whole vector file?") from e
