@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import re
 import time
@@ -21,7 +22,8 @@ class Web:
 
     `break_after`: bytes of content after which the connection is closed, once per entry. `status`: an answer instead
     of the file. `no_head`: HEAD is refused with that status. `plain`: neither parts nor ETags. `slow`: seconds.
-    `hang_after`: bytes of content after which nothing comes, as long as the entry is there. `unsized`: HEAD tells no size.
+    `hang_after`: bytes of content after which nothing comes, as long as the entry is there.
+    `unsized`: HEAD tells no size. `packed`: content is said to be compressed by gzip, and is.
     """
 
     folder: Path
@@ -35,6 +37,7 @@ class Web:
     slow: dict[str, float] = field(default_factory=dict)
     hang_after: dict[str, int] = field(default_factory=dict)
     unsized: set[str] = field(default_factory=set)
+    packed: set[str] = field(default_factory=set)
     authorization: dict[str, list[str | None]] = field(default_factory=dict)
 
     def sent(self, path: str) -> int:
@@ -73,10 +76,15 @@ class Handler(BaseHTTPRequestHandler):
 
     def content(self, file: Path, path: str, *, send: bool) -> None:
         web, data, status, headers = self.web, file.read_bytes(), 200, {}
+        if path in web.packed:
+            data, headers = gzip.compress(data, mtime=0), {"Content-Encoding": "gzip"}
         whole = len(data)
         if path not in web.plain:
             etag = f'"{hashlib.sha256(data).hexdigest()[:20]}"'
-            headers = {"ETag": etag, "Accept-Ranges": "bytes", "Last-Modified": formatdate(file.stat().st_mtime, usegmt=True)}
+            if self.headers.get("If-Match", etag) != etag:
+                self.begin(412, {"Content-Length": "0"}, path)
+                return
+            headers |= {"ETag": etag, "Accept-Ranges": "bytes", "Last-Modified": formatdate(file.stat().st_mtime, usegmt=True)}
             asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
             if asked and self.headers.get("If-Range", etag) == etag:
                 first, last = int(asked[1]), min(int(asked[2] or whole), whole - 1)

@@ -130,16 +130,17 @@ def test_roof_019_three_files_are_their_union(make_vector: Maker, table: Path, t
 
 
 @pytest.mark.parametrize("cell", ["v", "v/*.gpkg", "v/a.gpkg;v/b.gpkg"])
-def test_a_row_of_a_manifest_takes_one_label_file(make_vector: Maker, tmp_path: Path, cell: str) -> None:
-    for name in "ab":
-        make_vector(f"v/{name}.gpkg", [box(0, 0, 9, 9)], {"class": [1]})
+def test_a_row_of_a_manifest_takes_several_label_files(make_vector: Maker, tmp_path: Path, cell: str) -> None:
+    for n, name in enumerate("ab"):
+        make_vector(f"v/{name}.gpkg", [box(0, 20 * n, 9, 9)], {"class": [1]})
     image(tmp_path)
     (tmp_path / "scenes.csv").write_text(f"image,labels\na.tif,{cell}\n")
     (tmp_path / "s.yaml").write_text(f"scenes: scenes.csv\n{CLASSES}")
-    found = swath.check(tmp_path / "s.yaml")["findings"]
-    assert "manifest-labels" in {f["code"] for f in found if f["level"] == "error"}
-    with pytest.raises(DataError, match=r"scenes\.csv:2.*takes one file"):
-        swath.sample(tmp_path / "s.yaml")
+    result = swath.check(tmp_path / "s.yaml")
+    assert {i["path"] for i in result["inputs"]} == {str(tmp_path / f) for f in ("a.tif", "v/a.gpkg", "v/b.gpkg")}
+    assert not {"manifest-labels", "labels-disjoint"} & {f["code"] for f in result["findings"]}
+    made = swath.mask(tmp_path / "scenes.csv", config=tmp_path / "s.yaml", out=tmp_path / "m")
+    assert made["masks"][0]["classes"]["roof"] == 162
 
 
 # ROOF-021, ROOF-022, TRAP-1, TRAP-19: a mask can be seen, says its share, and its nodata is no class

@@ -253,15 +253,15 @@ def _label_scenes(scenes: Sequence[Scene], audit: Audit) -> list[Scene]:
     """The scenes whose image and labels, if any, can be used."""
     placed = {image for image, info in audit.infos.items() if info.grid.crs is not None}
     audit.found += merged(pair_findings(scenes, placed), len(scenes), "scenes")
-    often = Counter(s.labels for s in scenes)
+    often = Counter(f for s in scenes for f in s.label_files)
     sound, without = [], []
     for s in scenes:
-        if s.image not in audit.probes or not all(p is None or p.exists() for p in (s.labels, s.aoi)):
+        if s.image not in audit.probes or not all(p is None or p.exists() for p in (*s.label_files, s.aoi)):
             continue
         if s.labels is None:
             without.append(Finding("note", "labels-none", s.place, "has no labels: it is predicted only"))
             sound.append(s)
-        elif audit.labels.add(s, audit.infos[s.image], shared=often[s.labels] > 1):
+        elif audit.labels.add(s, audit.infos[s.image], shared=any(often[f] > 1 for f in s.label_files)):
             sound.append(s)
     if scenes and all(s.labels is None for s in scenes) and audit.labels.legend is not None:
         audit.found.append(

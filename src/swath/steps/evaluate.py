@@ -59,7 +59,7 @@ def evaluate(
     total, per_scene = Confusion.zeros(len(legend)), {}
     for scene in chosen:
         region = (regions or {}).get(scene.name)
-        alone = sum(s.labels == scene.labels for s in scenes) == 1
+        alone = sum(s.label_files == scene.label_files for s in scenes) == 1
         counts = _score_scene(scene, predictor, bundle.card.get("seen", {}), labels or LabelsSpec(), predict, region, events, alone=alone)
         per_scene[scene.name] = counts.scores(legend.names, legend.background)
         total = total + counts

@@ -165,7 +165,7 @@ def _polygons(labels: Labels) -> int | None:
 def _all_events(events: Events, scenes: Sequence[Scene], files: Sequence[Path], spec: LabelsSpec) -> dict[str, int]:
     """What happened; null geometries are counted once per file, not once per image."""
     nulls = Events()
-    named = list(files) or [s.labels for s in scenes if s.labels is not None]
-    layers = [spec.layer] * len(files) or [s.layer or spec.layer for s in scenes if s.labels is not None]
+    named = list(files) or [f for s in scenes for f in s.label_files]
+    layers = [spec.layer] * len(files) or [s.layer or spec.layer for s in scenes for _ in s.label_files]
     count_nulls(named, layers, nulls)
     return {**{k: n for k, n in events.as_dict().items() if k != NULLS}, **nulls.as_dict()}

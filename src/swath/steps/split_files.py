@@ -89,8 +89,9 @@ def _units(scenes: Sequence[Scene], by: By) -> list[list[int]]:
 
 def _ties(scene: Scene, by: By) -> Iterable[tuple[str, str]]:
     yield "file", str(scene.image.resolve())
-    if scene.labels is not None and scene.labels.suffix.lower() in SUFFIXES:  # a vector file may serve many images
-        yield "file", str(scene.labels.resolve())
+    for file in scene.label_files:
+        if file.suffix.lower() in SUFFIXES:  # a vector file may serve many images
+            yield "file", str(file.resolve())
     if scene.group is not None:
         yield "group", scene.group
     if by == "folder":

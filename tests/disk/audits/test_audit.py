@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 from affine import Affine
+from rasterio.control import GroundControlPoint
+from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 
 from swath.core.errors import DataError
@@ -22,7 +25,8 @@ from swath.specs import BandsSpec
 SOURCE = Path(__file__).parents[3] / "src" / "swath"
 READERS = (
     "rasters/vrt_guard", "vectors/geoparquet", "rasters/raster", "vectors/vector", "rasters/crs", "scenes/labels",
-    "scenes/manifest", "projects/project", "sources/probe", "rasters/tally", "scenes/inputs",
+    "scenes/raster_labels", "sources/cells", "scenes/manifest", "projects/project", "sources/probe", "rasters/tally",
+    "scenes/inputs",
 )  # fmt: skip
 Make = Callable[..., Path]
 LEGEND = Legend(
@@ -217,3 +221,13 @@ def test_shares_and_lists_as_text() -> None:
     assert [share(0.5), share(1, 3), share(0.0039), share(1, 0)] == ["50 %", "33 %", "0.39 %", "0 %"]
     assert shown([1, 2.5, "x"]) == "1, 2.5, x"
     assert shown(range(10), 2) == "0, 1 and 8 more"
+
+
+def test_an_image_with_control_points_is_told_to_be_warped(make_raster: Make) -> None:
+    path = make_raster("a.tif", noise(), crs=None, transform=None)
+    with rasterio.open(path, "r+") as sink:
+        corners = [GroundControlPoint(r, c, 583_000 + c, 4_507_000 - r) for r, c in ((0, 0), (0, 128), (128, 0), (128, 128))]
+        sink.gcps = corners, CRS.from_epsg(32618)
+    (found,) = raster_findings([probe(path)], BandsSpec(), 16)
+    assert (found.level, found.code) == ("warning", "not-warped")
+    assert "4 ground control points" in found.message

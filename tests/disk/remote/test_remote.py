@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+import gzip
+import json
 import os
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,13 +18,17 @@ from rasterio._env import get_gdal_config
 from servers import SECRET, Bucket, Web
 
 from swath.core.errors import ConfigError, DataError
+from swath.core.legend import ClassEntry, Legend
 from swath.core.windows import Window
 from swath.disk.rasters.raster import RasterReader, open_raster, raster_info
 from swath.disk.remote import bucket as bucket_module
 from swath.disk.remote import replies, virtual
 from swath.disk.remote.access import Remote, is_remote, location, redacted, remote_access
+from swath.disk.scenes.listing import items_of
 from swath.disk.scenes.manifest import expand_inputs, read_manifest
+from swath.disk.sources.cells import cell_image
 from swath.disk.sources.stamp import file_stamp
+from swath.disk.vectors.points import read_points
 from swath.disk.vectors.vector import read_features, vector_info
 
 pytest_plugins = ["fixtures_servers"]
@@ -403,3 +410,81 @@ def test_no_vrt_leads_to_the_net(web: Web, image: Path, tmp_path: Path) -> None:
         assert e.value.code == "raster-unreadable"
         assert {path for _, path, _, _ in web.log} == {f"/{local.name}"}
         web.log.clear()
+
+
+@pytest.mark.usefixtures("allowed")
+def test_a_remote_list_names_no_local_file(web: Web, image: Path) -> None:
+    for n, name in enumerate((str(image), f"file://{image}", f"FILE://{image}")):
+        (web.folder / f"{n}.csv").write_text(f"image\n{name}\n")
+        (web.folder / f"{n}.json").write_text(json.dumps({
+            "type": "Feature", "stac_version": "1.0.0", "id": "i", "properties": {}, "assets": {"a": {"href": name, "type": "image/tiff"}},
+        }))  # fmt: skip
+        with pytest.raises(DataError) as e:
+            read_manifest(f"{web.url}/{n}.csv")
+        assert e.value.code == "remote-local"
+        if n:  # a path alone is one of the server
+            with pytest.raises(DataError) as e:
+                cell_image(f"{web.url}/{n}.json", Path())
+            assert e.value.code == "remote-local"
+            with pytest.raises(DataError) as e:
+                items_of(f"{web.url}/{n}.json")
+            assert e.value.code == "remote-local"
+
+
+@pytest.mark.usefixtures("allowed")
+def test_a_manifest_that_comes_in_part_is_asked_for_again_and_then_refused(web: Web, image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (web.folder / "a.tif").write_bytes(image.read_bytes())
+    text = "image\n" + 40 * "a.tif\n"
+    (web.folder / "scenes.csv").write_text(text)
+    web.break_after["/scenes.csv"] = [len(text) // 2 // 6 * 6] * 2  # at the end of a row: nothing else would tell
+    assert len(read_manifest(f"{web.url}/scenes.csv")) == 40
+    web.break_after["/scenes.csv"] = [len(text) // 2 // 6 * 6] * 3
+    with pytest.raises(DataError, match=r"after 120 of 246 bytes") as e:
+        read_manifest(f"{web.url}/scenes.csv")
+    assert e.value.code == "remote-broken"
+
+
+@pytest.mark.usefixtures("allowed")
+@pytest.mark.parametrize("name", ["scenes.csv", "a.tif", "a.geojson"])
+def test_content_that_is_sent_compressed_is_refused(web: Web, bucket: Bucket, name: str) -> None:
+    (web.folder / name).write_bytes(b"image\na.tif\n")
+    web.packed.add(f"/{name}")
+    bucket.client.put_object(Bucket=bucket.name, Key=name, Body=gzip.compress(b"image\na.tif\n"), ContentEncoding="gzip")
+    look: Any = {".csv": read_manifest, ".tif": raster_info, ".geojson": vector_info}[Path(name).suffix]
+    for address in (f"{web.url}/{name}", f"{bucket.url}/{name}"):
+        with pytest.raises(DataError, match=r"sends it compressed \(gzip\)") as e:
+            look(location(address))
+        assert e.value.code == "remote-encoded"
+
+
+@pytest.mark.usefixtures("allowed")
+@pytest.mark.parametrize("store", ["web", "bucket"])
+def test_a_raster_that_changes_while_it_is_read_is_told(web: Web, bucket: Bucket, make_raster: Callable[..., Path], store: str) -> None:
+    old, new = (make_raster(f"{n}.tif", np.full((1, 1500, 1000), n, np.uint8), tiled=True, blockxsize=256, blockysize=256) for n in (1, 2))
+
+    def put(file: Path) -> str:
+        (web.folder / "a.tif").write_bytes(file.read_bytes())
+        return bucket.put("a.tif", file) if store == "bucket" else f"{web.url}/a.tif"
+
+    reader = RasterReader(location(put(old)))
+    assert (reader.read(Window(0, 0, 100, 100))[0] == 1).all()
+    put(new)
+    with pytest.raises(DataError) as e:
+        reader.read(Window(1300, 700, 100, 100))
+    assert e.value.code == "remote-changed"
+    put(old)
+    assert (RasterReader(location(put(old))).read(Window(1300, 700, 100, 100))[0] == 1).all()
+
+
+@pytest.mark.usefixtures("allowed")
+@pytest.mark.parametrize("suffix", [".geojson", ".gpkg", ".parquet"])
+def test_points_are_copied_and_read(web: Web, tmp_path: Path, suffix: str) -> None:
+    geopandas = pytest.importorskip("geopandas", reason="geopandas is not installed")
+    local = tmp_path / f"p{suffix}"
+    table = geopandas.GeoDataFrame({"class": [2, 1]}, geometry=geopandas.points_from_xy([1, 3], [2, 4]), crs=4326)
+    table.to_parquet(local) if suffix == ".parquet" else table.to_file(local)
+    (web.folder / local.name).write_bytes(local.read_bytes())
+    classes = Legend((ClassEntry(0, "none", "#000000"), ClassEntry(1, "a", "#ffffff"), ClassEntry(2, "b", "#ff0000")))
+    for place in (local, location(f"{web.url}/{local.name}?sig=hush")):
+        found = read_points(place, classes)
+        assert list(zip(found.x.tolist(), found.y.tolist(), found.indices.tolist(), strict=True)) == [(1, 2, 2), (3, 4, 1)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -400,5 +400,58 @@ def test_a_truncated_label_raster_is_named(make_raster: Make) -> None:
     values = np.random.default_rng(1).integers(0, 2, (H, W)).astype(np.uint8)
     path = make_raster("m.tif", values, compress="deflate")
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(DataError, match=r"m\.tif: cannot be (read|opened)"):
+    with pytest.raises(DataError, match=r"m\.tif.*: cannot be (read|opened)"):
         read(path)
+
+
+def joined(files: Sequence[Path], table: Legend, spec: dict[str, Any] | None = None, events: Events | None = None, **scene: Any) -> NDArray[Any]:
+    found = Scene("scene", Path("image.tif"), files[0], further=tuple(files[1:]), **scene)
+    return open_labels(found, GRID, table, LabelsSpec(**(spec or {})), events or Events()).read(Window(0, 0, H, W))
+
+
+THREE = legend((0, "ground"), (1, "a"), (2, "b"), (3, "c"), field="class")
+
+
+def test_several_files_burn_like_one_layer_of_all_their_features(make_vector: Make) -> None:
+    rng = np.random.default_rng(4)
+    places = [box(*rng.uniform(0, 50, 2), *rng.uniform(2, 25, 2)) for _ in range(30)]
+    ids, rank = rng.integers(1, 4, 30), rng.permutation(30)
+    files = [
+        make_vector(f"{n}{suffix}", places[10 * n : 10 * n + 10], {"class": ids[10 * n : 10 * n + 10], "rank": rank[10 * n : 10 * n + 10]})
+        for n, suffix in enumerate((".gpkg", ".fgb", ".shp"))
+    ]
+    whole = make_vector("whole.gpkg", places, {"class": ids, "rank": rank})
+    for spec in ({}, {"priority": "rank"}, {"all_touched": True}):
+        assert np.array_equal(joined(files, THREE, spec), read(whole, THREE, spec=spec))
+    by_rank = joined(files, THREE, {"priority": "rank"})
+    assert np.array_equal(joined(files[::-1], THREE, {"priority": "rank"}), by_rank)
+    assert not np.array_equal(joined(files, THREE), by_rank)
+
+
+def test_what_happens_to_several_files_is_counted_once_each_and_an_area_cuts_all(make_vector: Make) -> None:
+    files = [
+        make_vector("a.gpkg", [box(0, 0, 10, 10), None], {"class": [1, 1]}),
+        make_vector("b.gpkg", [box(20, 20, 10, 10), shapely.Point(CORNER @ (5, 5))], {"class": [2.0, 1.0]}),
+        make_vector("c.gpkg", [box(40, 40, 10, 10)], {"class": np.array([np.nan])}),
+    ]
+    events = Events()
+    found = joined(files, THREE, events=events, aoi=make_vector("aoi.gpkg", [box(0, 0, 30, 25)]))
+    assert events.as_dict() == {"point or line skipped": 1, "feature without a class ignored": 1}
+    assert (found == 1).sum() == 100
+    assert (found == 2).sum() == 50
+    assert (found == IGNORE).sum() == H * W - 30 * 25
+
+
+def test_what_cannot_be_joined_is_named(make_vector: Make, make_raster: Make) -> None:
+    polygons = make_vector("a.gpkg", [box(0, 0, 10, 10)], {"class": [1], "rank": [1]})
+    points = make_vector("p.gpkg", [shapely.Point(CORNER @ (5, 5))], {"class": [1]}, geometry_type="Point")
+    texts = make_vector("t.gpkg", [box(0, 0, 10, 10)], {"class": [1], "rank": ["high"]})
+    raster = make_raster("r.tif", np.zeros((H, W), np.uint8))
+    for other, told in ((points, "holds points"), (raster, "is a label raster")):
+        for files in ([polygons, other], [other, polygons]):
+            with pytest.raises(DataError, match=told) as e:
+                joined(files, THREE)
+            assert e.value.code == "labels-many"
+            assert e.value.where == str(other)
+    with pytest.raises(DataError, match="numbers in one file and texts in another"):
+        joined([polygons, texts], THREE, {"priority": "rank"})

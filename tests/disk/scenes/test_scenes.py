@@ -14,7 +14,8 @@ from shapely.geometry import box
 
 from swath.core.errors import ConfigError, DataError
 from swath.disk.rasters.raster import SUFFIXES
-from swath.disk.scenes.manifest import COLUMNS, Scene, config_scenes, expand_inputs, read_manifest
+from swath.disk.scenes.manifest import COLUMNS, Scene, config_scenes, expand_inputs, read_manifest, scenes_from_rows
+from swath.disk.sources.stack import image_files
 
 MakeVector = Callable[..., Path]
 ROWS: list[dict[str, Any]] = [
@@ -295,3 +296,60 @@ def test_the_manifests_of_the_real_data_are_read(data_dir: Path) -> None:
         assert len(scenes) > 1
         assert len({s.name for s in scenes}) == len(scenes)
         assert {s.split for s in scenes} <= {"trn", "val", "tst"}
+
+
+@pytest.mark.parametrize("root", ["plain", "run [1]*"])
+@pytest.mark.parametrize(("cell", "names"), [
+    ("v/b.gpkg;v/a.gpkg", ["b.gpkg", "a.gpkg"]),
+    ("v/b.gpkg ; v/b.gpkg", ["b.gpkg"]),
+    ("v", ["a.gpkg", "b.gpkg", "c.shp"]),
+    ("v/[ab].*", ["a.gpkg", "b.gpkg"]),
+    ("v/?.gpkg;v/c.shp", ["a.gpkg", "b.gpkg", "c.shp"]),
+    (["v/b.gpkg", "v/c.shp"], ["b.gpkg", "c.shp"]),
+    (["v"], ["a.gpkg", "b.gpkg", "c.shp"]),
+    ("one", ["only.tif"]),
+    ("one/*.tif", ["only.tif"]),
+    ("v/semi;colon.gpkg", ["semi;colon.gpkg"]),
+])  # fmt: skip
+def test_labels_may_be_several_vector_files(tmp_path: Path, root: str, cell: Any, names: list[str]) -> None:
+    folder = tmp_path / root
+    for name in ("a.tif", "v/a.gpkg", "v/b.gpkg", "v/c.shp", "v/c.dbf", "v/notes.txt", "v/.hidden.gpkg", "one/only.tif", "w/x.gpkg"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    if "semi" in str(cell):
+        (folder / "v" / "semi;colon.gpkg").touch()
+    (scene,) = scenes_from_rows([("row", {"image": "a.tif", "labels": cell})], folder)
+    assert [f.name for f in scene.label_files] == names
+    assert scene.labels == scene.label_files[0]
+    assert set(scene.label_files) < set(scene.files)
+
+
+@pytest.mark.parametrize(("cell", "told"), [
+    ("v/a.gpkg;v/m.tif", "m.tif among them is no vector"),
+    ("rasters", "no vector"),
+    ("none/*.gpkg", "no file is there"),
+    ("empty", "no file is there"),
+])  # fmt: skip
+def test_labels_that_cannot_stand_together_are_told_with_their_row(tmp_path: Path, cell: str, told: str) -> None:
+    for name in ("a.tif", "v/a.gpkg", "v/m.tif", "rasters/1.tif", "rasters/2.tif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "empty").mkdir()
+    error = refused(written(tmp_path, f"image,labels\na.tif,{cell}\n"))
+    assert (error.code, error.where) == ("manifest-labels", f"{tmp_path / 'scenes.csv'}:2")
+    assert told in error.message
+
+
+def test_an_area_of_interest_is_one_file(tmp_path: Path) -> None:
+    for name in ("a.tif", "x.gpkg", "y.gpkg"):
+        (tmp_path / name).touch()
+    assert refused(written(tmp_path, "image,aoi\na.tif,x.gpkg;y.gpkg\n")).code == "manifest-aoi"
+
+
+def test_a_pattern_is_looked_for_in_a_folder_of_any_name(tmp_path: Path) -> None:
+    folder = tmp_path / "scene [2024]?"
+    folder.mkdir()
+    for n in "234":
+        (folder / f"T_B0{n}.tif").touch()
+    (scene,) = scenes_from_rows([("row", {"image": "T_B0[2-4].tif"})], folder)
+    assert [f.name for f in image_files(scene.image)] == ["T_B02.tif", "T_B03.tif", "T_B04.tif"]

@@ -237,6 +237,30 @@ def test_bands_are_found_by_name_whatever_their_order(make_raster: MakeRaster) -
         assert np.array_equal(raw, np.concatenate([red, nir]))
 
 
+@pytest.mark.parametrize(("names", "indexes", "taken", "refused"), [
+    (("red", "green", "nir"), (1, 3), ("red", "nir"), False),
+    (("red", "green", "nir"), (3, 1), ("nir", "red"), False),
+    (("NIR", "green", "Red"), (1, 3), ("red", "nir"), True),
+    (("red", "nir", "green"), (1, 3), ("red", "nir"), True),
+    (("b1", "b2", "b3"), (1, 3), ("red", "nir"), False),
+    (("red", "red", "nir"), (2, 3), ("nir", "red"), False),
+    (("red", "green", "blue"), (1, 3), ("red", "nir"), False),
+])  # fmt: skip
+def test_a_file_whose_names_contradict_the_numbers_of_the_bands_is_refused(
+    make_raster: MakeRaster, names: tuple[str, ...], indexes: tuple[int, ...], taken: tuple[str, ...], refused: bool
+) -> None:
+    path = make_raster("a.tif", np.arange(1, 4, dtype=np.uint8).repeat(12).reshape(3, 3, 4), descriptions=names)
+    bands = Bands(indexes, taken, (1.0,) * 2, (0.0,) * 2)
+    if not refused:
+        assert open_image(path, bands).read(Window(0, 0, 1, 1))[0].ravel().tolist() == list(indexes)
+        return
+    with pytest.raises(DataError, match="the model takes red, nir") as caught:
+        open_image(path, bands)
+    assert caught.value.code == "bands-order"
+    order = " ".join(f"-b {[n.lower() for n in names].index(n) + 1}" for n in taken)
+    assert order in caught.value.fix
+
+
 def test_alpha_is_no_band_of_a_source(make_raster: MakeRaster) -> None:
     from rasterio.enums import ColorInterp
 

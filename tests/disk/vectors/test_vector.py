@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
+from pyogrio.raw import write
 from pyproj import CRS
 from rasterio.features import rasterize
 from shapely.geometry import LineString, Point, Polygon, box
@@ -18,8 +21,10 @@ from shapely.geometry import LineString, Point, Polygon, box
 from swath.core.errors import DataError
 from swath.core.events import Events
 from swath.core.grid import Grid
+from swath.core.legend import ClassEntry, Legend
 from swath.disk.rasters.crs import project
 from swath.disk.rasters.raster import raster_info
+from swath.disk.vectors.points import read_points
 from swath.disk.vectors.vector import Features, features_on_grid, geojson, read_features, repaired, vector_info
 
 MakeVector = Callable[..., Path]
@@ -308,6 +313,58 @@ def test_reading_leaves_the_input_alone(
         path = tmp_path / f"a.{suffix}"
         repaired(features_on_grid(path, GRID, field="n"), "fix", path, Events())
     assert fingerprint(tmp_path) == before
+
+
+@pytest.mark.parametrize("points", [False, True])
+@pytest.mark.parametrize(("encoding", "cpg", "fits"), [
+    ("UTF-8", "UTF-8", True), ("UTF-8", None, True), ("ISO-8859-1", "ISO-8859-1", True), ("ISO-8859-1", None, True),
+    ("CP1250", "windows-1250", True), ("CP1250", None, False),
+])  # fmt: skip
+def test_texts_of_shapefiles_are_read_whatever_their_encoding(
+    tmp_path: Path, encoding: str, cpg: str | None, fits: bool, points: bool
+) -> None:
+    words = ["for\u00eat", "\u00e9t\u00e9"] if encoding != "CP1250" else ["\u017cyto", "\u0142an"]
+    path = tmp_path / "a.shp"
+    shapes = np.array([Point(1, 2), Point(3, 4)] if points else houses(2), object)
+    write(path, geometry=shapely.to_wkb(shapes), fields=["class"], field_data=[np.array(words, object)], driver="ESRI Shapefile",
+          geometry_type="Point" if points else "Polygon", crs=UTM, encoding=encoding)  # fmt: skip
+    path.with_suffix(".cpg").unlink(missing_ok=True)
+    if cpg is not None:
+        path.with_suffix(".cpg").write_text(f"{cpg}\n")
+    found = read_features(path, field="class").values
+    assert found is not None
+    assert (found.tolist() == words) == fits
+    if fits and points:
+        table = Legend((ClassEntry(0, "none", "#000000"), *(ClassEntry(n, w, "#ff0000") for n, w in enumerate(words, 1))))
+        assert read_points(path, table).indices.tolist() == [1, 2]
+
+
+def test_a_shapefile_without_its_index_says_what_to_do(make_vector: MakeVector) -> None:
+    path = make_vector("a.shp", houses(2), {"n": [1, 2]}, geometry_type="Polygon")
+    path.with_suffix(".shx").unlink()
+    with pytest.raises(DataError, match=r"its index \.shx is missing") as caught:
+        read_features(path)
+    assert "SHAPE_RESTORE_SHX" in caught.value.fix
+    assert not path.with_suffix(".shx").exists()
+
+
+@pytest.mark.parametrize("writer", [False, True])
+def test_a_geopackage_with_a_log_is_read_whole_and_left_alone(
+    make_vector: MakeVector, tmp_path: Path, fingerprint: Callable[[Path], dict[str, str]], *, writer: bool
+) -> None:
+    path = make_vector("data/a.gpkg", houses(3), {"n": [1, 2, 3]})
+    with closing(sqlite3.connect(path)) as open_elsewhere:
+        assert open_elsewhere.execute("PRAGMA journal_mode=wal").fetchone() == ("wal",)
+        if writer:
+            open_elsewhere.execute("DELETE FROM a WHERE n = 2")
+            open_elsewhere.commit()
+        else:
+            open_elsewhere.close()
+        assert (path.parent / "a.gpkg-wal").exists() == writer
+        before, touched = fingerprint(path.parent), path.parent.stat().st_mtime_ns
+        assert features_on_grid(path, GRID, field="n").values.tolist() == ([1, 3] if writer else [1, 2, 3])  # type: ignore[union-attr]
+        assert vector_info(path).features == (2 if writer else 3)
+        assert (fingerprint(path.parent), path.parent.stat().st_mtime_ns) == (before, touched)
 
 
 @pytest.mark.real

@@ -23,7 +23,9 @@ FINDINGS: dict[str, str] = {
     "points-refused": "sample points whose patch lies off the image or on nodata",
     "points-placed": "how many sample points the scenes hold",
     "labels-points": "points that stand for labels of single pixels",
+    "stac-item": "a STAC item that is broken, or names no raster",
     "stac-assets-absent": "assets of a STAC item that are not beside it",
+    "remote-off": "all assets of a STAC item lie elsewhere, and remote places are off",
     "raster-unreadable": "a file cannot be opened as a raster",
     "vrt-refused": "a VRT holds more than plain rasters side by side",
     "vrt-source": "a source of a VRT is missing or not allowed",
@@ -46,11 +48,13 @@ FINDINGS: dict[str, str] = {
     "manifest-row": "a row with more values than columns",
     "manifest-rows": "a JSON manifest without a list of scenes",
     "manifest-image": "a row without image",
-    "manifest-labels": "a row that names a folder, a pattern or several files as its labels",
+    "manifest-aoi": "a row that names several files as its area of interest",
+    "manifest-labels": "a row whose labels are several files, one of them a raster, or a folder or pattern without a file",
     "manifest-split": "an unknown split",
     "manifest-empty": "a manifest without scenes",
     # where a raster is
     "no-georeference": "a raster without coordinate system",
+    "not-warped": "an image with ground control points or rational polynomials instead of a grid",
     "grid-rotated": "a grid that is not north up",
     "crs-unknown": "a coordinate system that is not understood",
     "crs-apart": "no transformation leads from one coordinate system to another",
@@ -91,6 +95,8 @@ FINDINGS: dict[str, str] = {
     "labels-warped": "a label raster on another grid is warped by nearest neighbour",
     "labels-bands": "a label raster with several bands",
     "labels-colours": "a colour mask with values that no colour has",
+    "labels-many": "several label files, of which one is a raster or holds points",
+    "labels-priority": "a priority field that holds numbers in one file and texts in another",
     "labels-continuous": "a label raster with too many values for classes",
     "labels-nodata-class": "the nodata tag of a label raster is a class",
     "labels-nodata": "nodata pixels of a label raster are ignored",
@@ -208,7 +214,10 @@ def _is_common(finding: Finding, found: list[Finding], probes: Sequence[Probe]) 
 def _header(p: Probe, stride: int) -> Iterator[Finding]:
     info, path = p.info, p.info.path
     grid = info.grid
-    if grid.crs is None:
+    if info.control:
+        yield Finding("warning", "not-warped", path, f"its place is told by {info.control}, which are not applied: it is read as an "
+                      "image without place", "warp it: gdalwarp -t_srs EPSG:N IN OUT.tif")  # fmt: skip
+    elif grid.crs is None:
         yield Finding("note", "no-georeference", path, "has no coordinate system: sizes stay in pixels, its map has no place",
                       "if it is known: gdal_edit.py -a_srs EPSG:N")  # fmt: skip
     if grid.crs is not None and (grid.transform.b != 0 or grid.transform.d != 0 or grid.transform.e > 0):

@@ -48,14 +48,14 @@ class LabelAudit:
         self.scenes += 1
         try:
             is_vector = labels.suffix.lower() in vector.SUFFIXES
-            sound = self._vector(scene, labels, image, shared) if is_vector else self._raster(labels, image)
+            sound = self._vectors(scene, image, shared) if is_vector else self._raster(labels, image)
             if sound and scene.aoi is not None:
                 self.inputs.setdefault(scene.aoi, vector_input(vector.vector_info(scene.aoi), "aoi"))
                 self._found += crs_findings(scene.aoi, vector.vector_info(scene.aoi).crs, image)
                 if self.legend is not None:
                     open_labels(scene, image.grid, self.legend, self.spec, Events())
         except DataError as e:
-            self._fail(e, scene.aoi if scene.aoi and str(scene.aoi) in e.where else labels)
+            self._fail(e, next((f for f in scene.files if str(f) in e.where), labels))
             sound = False
         return sound
 
@@ -87,6 +87,19 @@ class LabelAudit:
             return {s: _by_class(t, info, legend) for s, t in counts.items()}, True
         opened = open_labels(scene, coarse(image.grid), legend, self.spec, Events())
         return tally_classes(opened, image.grid, legend, regions)
+
+    def _vectors(self, scene: Scene, image: RasterInfo, shared: bool) -> bool:
+        """True where all vector files of a scene can be used; where they are several, some may lie off the image."""
+        files = scene.label_files
+        before = len(self._found)
+        sound = [self._vector(replace(scene, labels=f, further=()), f, image, shared or len(files) > 1) for f in files]
+        if len(files) > 1:
+            absent = [f for f in self._found[before:] if f.code in ("labels-absent", "labels-partial")]
+            told = [f for f in absent if f.code == "labels-absent"] if len(absent) == len(files) else []
+            self._found[before:] = [f for f in self._found[before:] if f not in absent] + told
+            if all(sound) and self.legend is not None:
+                open_labels(scene, image.grid, self.legend, self.spec, Events())
+        return all(sound)
 
     def _vector(self, scene: Scene, labels: Path, image: RasterInfo, shared: bool) -> bool:
         layer = scene.layer or self.spec.layer

@@ -85,13 +85,13 @@ class Opened:
         events = Events() if scene in self._opened else self.events
         self._opened.add(scene)
         mine, grid = self.scenes[scene], self.infos[scene].grid
-        alone = self._sharing[mine.labels] == 1
+        alone = self._sharing[mine.label_files] == 1
         return open_labels(mine, grid, self.legend, self.config.labels, events, alone=alone)
 
     @cached_property
-    def _sharing(self) -> Counter[Path | None]:
-        """How many scenes have each file of labels."""
-        return Counter(s.labels for s in self.scenes)
+    def _sharing(self) -> Counter[tuple[Path, ...]]:
+        """How many scenes have the same files of labels."""
+        return Counter(s.label_files for s in self.scenes)
 
     @property
     def points_path(self) -> Path | None:

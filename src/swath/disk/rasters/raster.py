@@ -26,6 +26,7 @@ from swath.core.grid import Grid
 from swath.core.windows import Window
 from swath.disk.rasters.vrt_guard import GDAL_TYPES, PlainVrt, Source, plain_vrt
 from swath.disk.remote.access import Remote, location, redacted
+from swath.disk.remote.replies import changed
 from swath.disk.remote.virtual import open_virtual
 
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
@@ -41,7 +42,9 @@ MAX_PIXELS, MAX_BANDS, MAX_BLOCK_BYTES = 10**12, 512, 128_000_000
 
 @dataclass(frozen=True)
 class RasterInfo:
-    """What a raster's header says. `nodata` per band, `alpha` the 1-based alpha band, `masked`: has a mask of its own."""
+    """What a raster's header says. `nodata` per band, `alpha` the 1-based alpha band, `masked`: has a mask of its own,
+    `control`: what tells its place where it has no grid on earth.
+    """
 
     path: Path
     driver: str
@@ -54,6 +57,7 @@ class RasterInfo:
     alpha: int | None
     masked: bool
     palette: bool
+    control: str | None = None
 
     @property
     def count(self) -> int:
@@ -148,11 +152,7 @@ class RasterReader:
             elif self.info.masked and self.rule != "none":
                 valid &= source.read_masks(1, window=box) > 0
         except (RasterioError, CPLE_BaseError) as e:
-            cause = redacted(str(e.__cause__ or e).strip(), self.path)
-            where = f"{self.path} rows {window.row}-{window.row_end}, columns {window.col}-{window.col_end}"
-            raise DataError(
-                "raster-corrupt", where, f"cannot be read ({cause})", _whole_copy(self.path)
-            ) from e
+            raise unread(self.path, e, window) from e
         return pixels, valid
 
     def _handle(self) -> Any:
@@ -161,9 +161,13 @@ class RasterReader:
         return self._handles.source
 
 
-def _whole_copy(path: Path) -> str:
-    """What to do about pixels that cannot be read."""
-    return "try again, or copy it first: swath fetch" if isinstance(path, Remote) else "replace the file with a whole copy"
+def unread(path: Path, error: Exception, window: Window | None = None) -> DataError:
+    """The error of pixels that cannot be read, and what to do about it; of a remote file that is another one by now, that."""
+    if isinstance(path, Remote) and path.has_changed():
+        return changed(path)
+    where = f"{path} rows {window.row}-{window.row_end}, columns {window.col}-{window.col_end}" if window else path
+    fix = "try again, or copy it first: swath fetch" if isinstance(path, Remote) else "replace the file with a whole copy"
+    return DataError("raster-corrupt", where, f"cannot be read ({redacted(str(error.__cause__ or error).strip(), path)})", fix)
 
 
 def open_dataset(path: Path) -> Any:
@@ -260,7 +264,15 @@ def _info(path: Path, source: Any) -> RasterInfo:
         alpha=alpha if source.count > 1 else None,
         masked=MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags,
         palette=source.colorinterp[0] == ColorInterp.palette,
+        control=_control(source) if crs is None else None,
     )
+
+
+def _control(source: Any) -> str | None:
+    """The ground control points or rational polynomials by which an image could be warped."""
+    if source.gcps[0]:
+        return f"{len(source.gcps[0])} ground control points"
+    return "rational polynomials (RPC)" if source.rpcs else None
 
 
 def _short(error: Exception, path: Path) -> str:

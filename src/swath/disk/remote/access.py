@@ -57,11 +57,12 @@ def location(text: str | Path, root: Path | None = None) -> Path:
         if not isinstance(root, Remote):
             return Path(text) if root is None else root / text
         if text.startswith("/"):
-            raise DataError("remote-local", root, f"a remote list names the local file {text}",
-                            "write paths relative to the list, or URLs")  # fmt: skip
+            raise _local_of_remote(text, root)
         return root / text
     kind = scheme[1].lower()
     if kind == "file":
+        if isinstance(root, Remote):
+            raise _local_of_remote(text, root)
         return _local(text)
     if kind not in SCHEMES:
         raise DataError("remote-scheme", redacted(text), f"places of '{kind}://' are not read",
@@ -162,6 +163,13 @@ class Remote(PosixPath):
         if self.head is None:
             raise DataError("file-missing", self, "no such file", "check the address")
         return self.head
+
+    def has_changed(self) -> bool:
+        """True where the server says of the file what it did not say at first; False where it says nothing."""
+        try:
+            return type(self)(self.url).head != self.head
+        except DataError:
+            return False
 
     @property
     def name(self) -> str:
@@ -277,6 +285,10 @@ class Remote(PosixPath):
 
     def __reduce__(self) -> tuple[type[Remote], tuple[str]]:
         return type(self), (self.url,)
+
+
+def _local_of_remote(text: str, root: Remote) -> DataError:
+    return DataError("remote-local", root, f"a remote list names the local file {text}", "write paths relative to the list, or URLs")
 
 
 def _local(text: str) -> Path:

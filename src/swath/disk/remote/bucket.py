@@ -34,7 +34,9 @@ class Entry:
 def head(bucket: str, key: str, where: str) -> Head | None:
     """What the store says of an object; None where it has none. Raises DataError."""
     with _explained(where):
-        return _head(_client().head_object(Bucket=bucket, Key=key))
+        found = _client().head_object(Bucket=bucket, Key=key)
+        replies.refuse_encoded(where, found.get("ContentEncoding"))
+        return _head(found)
     return None
 
 
@@ -68,6 +70,7 @@ def opened(bucket: str, key: str, where: str, start: int = 0, wanted: Head | Non
             if _status(e) in (412, 416):
                 raise changed(where) from e
             raise
+        replies.refuse_encoded(where, found.get("ContentEncoding"))
         with closing(found["Body"]) as body:
             yield Reply(body, start)
     if status:
@@ -151,7 +154,7 @@ def _explained(where: str) -> Iterator[list[int]]:
         if number not in (404, 410):
             raise refused(where, number) from e
         status.append(number)
-    except (errors.ConnectionError, errors.HTTPClientError, errors.ResponseStreamingError) as e:
+    except (errors.ConnectionError, errors.HTTPClientError, errors.IncompleteReadError) as e:
         raise unreached(where, "timed out" if "timeout" in type(e).__name__.lower() else str(e)) from e
     except (errors.BotoCoreError, ValueError) as e:
         raise DataError("remote-failed", where, f"cannot be asked for ({type(e).__name__})",

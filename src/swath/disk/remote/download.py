@@ -1,10 +1,13 @@
-"""Local copies of remote files: gone on with after a break, compared with what the server says of them."""
+"""Local copies: of remote files, gone on with after a break and compared with what the server says of them; and of
+databases beside which SQLite would write when it reads them.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -59,9 +62,11 @@ def download(
 
 
 def local_copy(place: Path, limit: int = MAX_COPY) -> Path:
-    """The file itself, or a copy of a remote one that lasts as long as the process. Raises DataError."""
+    """The file itself, or a copy that lasts as long as the process: of a remote one, and of a GeoPackage with a
+    write-ahead log, which is not read without making files beside it. Raises DataError.
+    """
     if not isinstance(place, Remote):
-        return place
+        return _still(place, *_state(place)) if _has_log(place) else place
     copy = _copied(place, place.found(), limit)
     if place.suffix.lower() == ".shp":
         for suffix in _SHAPEFILE:
@@ -70,6 +75,32 @@ def local_copy(place: Path, limit: int = MAX_COPY) -> Path:
                 beside = copy.with_suffix(suffix)
                 if not beside.exists():
                     download(other, other.found(), beside)
+    return copy
+
+
+def _has_log(path: Path) -> bool:
+    """True for an SQLite file in the mode of a write-ahead log, by its header."""
+    if path.suffix.lower() not in (".gpkg", ".sqlite") or not path.is_file():
+        return False
+    with path.open("rb") as f:
+        head = f.read(20)
+    return head.startswith(b"SQLite format 3\0") and head[18:] == b"\2\2"
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """What changes when a database or its log does."""
+    there = [p.stat() for p in (path, path.with_name(f"{path.name}-wal")) if p.exists()]
+    return tuple(n for s in there for n in (s.st_size, s.st_mtime_ns))
+
+
+@cache
+def _still(path: Path, *state: int) -> Path:
+    """A copy of a database with what its log holds that is not in it yet."""
+    copy = Path(tempfile.mkdtemp(dir=_folder().name)) / path.name
+    with resources_explained(copy, state[0]):
+        for end in ("", "-wal"):
+            if (source := path.with_name(path.name + end)).exists():
+                shutil.copyfile(source, copy.with_name(copy.name + end))  # publish: a copy to read, removed at the end
     return copy
 
 

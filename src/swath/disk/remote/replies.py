@@ -40,15 +40,30 @@ class Head:
 
 @dataclass(frozen=True)
 class Reply:
-    """Content on its way: a stream with `read(n)`, and the byte of the file that it begins with."""
+    """Content on its way: a stream with `read(n)`, the byte of the file that it begins with, and its length if stated."""
 
     stream: Any
     first: int
+    size: int | None = None
 
 
 def changed(where: object) -> DataError:
     """A file that is another one than when it was asked for first."""
     return DataError("remote-changed", where, "changed while it was read", "start again")
+
+
+def broken(where: object, size: int, whole: int) -> DataError:
+    """Content that ended before its end, each time."""
+    return DataError("remote-broken", where, f"the connection broke {ATTEMPTS} times, after {size:,} of {whole:,} bytes",
+                     "try again later")  # fmt: skip
+
+
+def refuse_encoded(where: object, encoding: str | None) -> None:
+    """Nothing, or a DataError for content that is sent in another form than the file's own."""
+    kinds = {k.strip().lower() for k in (encoding or "").split(",")} - {"", "identity", "aws-chunked"}
+    if kinds:
+        raise DataError("remote-encoded", where, f"the server sends it compressed ({', '.join(sorted(kinds))}), not as it is",
+                        "store it without Content-Encoding, or unpack a copy")  # fmt: skip
 
 
 def too_large(where: object, size: int, limit: int) -> DataError:

@@ -95,6 +95,17 @@ class StacItem:
         raise DataError("stac-asset", redacted(str(self.path)), what, f"name one of its raster assets: {known}")
 
 
+def asset_file(asset: StacAsset, item: Path) -> Path:
+    """Where an asset of an item is read; `item` is the item's own place.
+
+    Raises DataError for a local file that a remote item names, ConfigError where remote places are not allowed.
+    """
+    if isinstance(item, Remote) and isinstance(asset.place, Path):
+        raise DataError("remote-local", item, f"its asset '{asset.name}' is the local file {asset.place}",
+                        "write hrefs relative to the item, or URLs")  # fmt: skip
+    return location(asset.place)
+
+
 def is_stac_item(path: str | Path) -> bool:
     """True where a JSON file is a STAC item; a manifest, GeoJSON layer or unreadable file is none."""
     try:
@@ -170,7 +181,7 @@ def _bands(name: str, entry: Mapping[str, Any], place: Path | str) -> tuple[Stac
 
 def _resolved(href: str, place: Path | str) -> Path | str:
     """The absolute place of an href: a path below or beside a local item, else the text of a URL."""
-    if href.startswith("file:"):
+    if href.lower().startswith("file:"):
         parts = urlsplit(href)
         if parts.netloc not in ("", "localhost"):
             raise _broken(place, f"'{href}' names another machine")

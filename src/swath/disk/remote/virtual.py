@@ -42,6 +42,9 @@ def open_virtual(place: Remote, open_: Callable[[str], T]) -> T:
         "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/:/vsis3/",  # a file that changes on the server is seen when opened anew
         "VSI_CACHE": "TRUE",
     }
+    etag = place.found().etag
+    if etag and etag.startswith('"'):  # so that no pixels of two states of a file stand in one map
+        settings["GDAL_HTTP_HEADERS"] = f"If-Match: {etag}\r\n"  # with the line's end GDAL takes it as it is
     trusted = os.environ.get("SSL_CERT_FILE") or os.environ.get("CURL_CA_BUNDLE")
     if trusted:  # as Python's own connections do; rasterio's wheels bring a list of their own
         settings |= {"GDAL_CURL_CA_BUNDLE": trusted, "CURL_CA_BUNDLE": trusted}

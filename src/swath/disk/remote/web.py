@@ -59,11 +59,16 @@ def head(url: str, where: str) -> Head | None:
 
 
 def read(url: str, where: str, limit: int) -> bytes:
-    """The content of a file of at most `limit` bytes. Raises DataError."""
-    with opened(url, where) as reply:
-        data = bytes(reply.stream.read(limit + 1))
-    if len(data) > limit:
-        raise too_large(where, len(data), limit)
+    """The whole content of a file of at most `limit` bytes. Raises DataError."""
+    for attempt in range(1, replies.ATTEMPTS + 1):
+        with opened(url, where) as reply:
+            data = bytes(reply.stream.read(limit + 1))
+        if len(data) > limit:
+            raise too_large(where, len(data), limit)
+        if reply.size is None or len(data) == reply.size:
+            break
+        if attempt == replies.ATTEMPTS:
+            raise replies.broken(where, len(data), reply.size)
     return data
 
 
@@ -80,7 +85,9 @@ def opened(url: str, where: str, start: int = 0, wanted: Head | None = None) -> 
             etag = reply.headers.get("ETag")
             if wanted and wanted.etag and etag and etag != wanted.etag:
                 raise changed(where)
-            yield Reply(_Stream(reply, where), _first(reply) if reply.status == 206 else 0)
+            size = reply.headers.get("Content-Length", "")
+            first = _first(reply) if reply.status == 206 else 0
+            yield Reply(_Stream(reply, where), first, int(size) if size.isdecimal() else None)
     except _Status as e:
         _refuse(e, where)
         raise DataError("file-missing", where, "no such file", "check the address") from e
@@ -128,6 +135,7 @@ def _asked(url: str, where: str, method: str, headers: dict[str, str] | None = N
         time.sleep(0.2 * 2**attempt)
     assert reply is not None
     with reply:
+        replies.refuse_encoded(where, reply.headers.get("Content-Encoding"))
         yield reply
 
 

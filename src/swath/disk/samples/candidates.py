@@ -113,7 +113,7 @@ def project_sources(project: Project) -> list[Source]:
         reader = windows.reader(i)
         labels = windows.labels(i) if scene.labels is not None else None
         found.append(Source(
-            scene.name, reader.grid, project.infos[i].block[0], [*image_files(scene.image), *([scene.labels] if scene.labels else [])],
+            scene.name, reader.grid, project.infos[i].block[0], [*image_files(scene.image), *scene.label_files],
             None if labels is None else _of_indices(labels, legend), _valid(reader), _region_splits(project, i),
             dict(zip(legend.ids, legend.names, strict=True)), len(project.bands), labels, legend,
             project.config.labels.all_touched,
@@ -148,7 +148,7 @@ def _file_source(
     alone = scene.labels == scene.image
     reader = None if alone else image_reader(scene.image, nodata_value=nodata)
     source = Source(
-        scene.name, info.grid, info.block[0], [*image_files(scene.image), *(p for p in (scene.labels, mask) if p is not None)], None,
+        scene.name, info.grid, info.block[0], [*image_files(scene.image), *scene.label_files, *([] if mask is None else [mask])], None,
         None if reader is None else _valid(reader), values=1 if reader is None else len(reader.indexes),
     )  # fmt: skip
     if mask is not None:
@@ -226,8 +226,7 @@ def _region_splits(project: Project, scene: int) -> Callable[[Window], NDArray[n
 def _found_legend(scenes: Sequence[Scene], field_name: str | None) -> Legend | None:
     """The classes of the values of a field in all vector files; without one, of a single class 1."""
     values: set[Any] = set()
-    for path, layer, own in dict.fromkeys((s.labels, s.layer, s.field) for s in scenes):
-        assert path is not None
+    for path, layer, own in dict.fromkeys((f, s.layer, s.field) for s in scenes for f in s.label_files):
         fields = vector.vector_info(path, layer).fields
         name = field_name or own or next((f for f in fields if f.lower() == "class"), None)
         found = vector.read_features(path, layer=layer, field=name).values if name else None

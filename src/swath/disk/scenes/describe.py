@@ -53,7 +53,7 @@ def _row(scene: Scene) -> dict[str, Any]:
         "name": scene.name,
         "split": scene.split,
         "image": [str(f.absolute()) for f in files],
-        "labels": None if scene.labels is None else str(scene.labels.absolute()),
+        "labels": "; ".join(str(f.absolute()) for f in scene.label_files) or None,
     }
     more = {"item": item, "field": scene.field, "layer": scene.layer, "group": scene.group, "aoi": scene.aoi}
     return row | {k: str(v.absolute()) if isinstance(v, Path) else v for k, v in more.items() if v is not None}

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from threading import local
 from typing import Any, Protocol
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from pyproj.exceptions import ProjError
-from rasterio.enums import Resampling
-from rasterio.vrt import WarpedVRT
-from rasterio.windows import Window as RioWindow
 
 from swath.core.errors import DataError
 from swath.core.events import Events
-from swath.core.grid import Bounds, Grid
+from swath.core.grid import Grid
 from swath.core.legend import Legend, is_missing, unknown_values
 from swath.core.windows import Window
-from swath.disk.rasters import raster
-from swath.disk.rasters.crs import crs_name, on_grid
-from swath.disk.rasters.tally import packed_colours
-from swath.disk.remote.access import redacted
 from swath.disk.scenes.manifest import Scene
 from swath.disk.scenes.point_labels import PointLabels
+from swath.disk.scenes.raster_labels import RasterLabels, refuse_disjoint
 from swath.disk.vectors import vector
 from swath.disk.vectors.burning import OnPixels
 from swath.disk.vectors.points import holds_points
@@ -50,13 +42,23 @@ def open_labels(
     """
     if scene.labels is None:
         raise DataError("labels-none", scene.name, "the scene has no labels", "fill the manifest's column `labels`")
+    layer, files = scene.layer or spec.layer, scene.label_files
+    vectors = [f.suffix.lower() in vector.SUFFIXES for f in files]
+    if len(files) > 1 and not all(vectors):
+        raise DataError("labels-many", files[vectors.index(False)], "is a label raster and joined with other files",
+                        "name one raster, or vectors")  # fmt: skip
+    points = [is_vector and holds_points(f, layer) for f, is_vector in zip(files, vectors, strict=True)]
+    if len(files) > 1 and any(points):
+        raise DataError("labels-many", files[points.index(True)], "holds points and is joined with other files",
+                        "join them into one layer: ogr2ogr -append")  # fmt: skip
     base: Labels
-    if scene.labels.suffix.lower() in vector.SUFFIXES and holds_points(scene.labels, scene.layer or spec.layer):
-        base = PointLabels(scene, scene.labels, grid, legend, scene.layer or spec.layer)
-    elif scene.labels.suffix.lower() in vector.SUFFIXES:
+    if points[0]:
+        base = PointLabels(scene, scene.labels, grid, legend, layer)
+    elif vectors[0]:
         base = VectorLabels(scene, grid, legend, spec, events)
         if alone and len(base.geometry) == 0:
-            _refuse_elsewhere(scene.labels, scene.layer or spec.layer, grid)
+            for file in files:
+                _refuse_elsewhere(file, layer, grid)
     else:
         base = RasterLabels(scene.labels, grid, legend, events)
     return base if scene.aoi is None else InsideArea(base, scene.aoi, grid, legend.ignore)
@@ -65,21 +67,19 @@ def open_labels(
 class VectorLabels:
     """Polygons burnt on windows: pixel centres (or all touched), later polygons over earlier ones.
 
-    Overlaps are won by the higher class id, or by the larger value of the field that `labels.priority` names.
+    Overlaps are won by the higher class id, or by the larger value of the field that `labels.priority` names, whatever
+    file a polygon is of; among equal ones by the later.
     """
 
     def __init__(self, scene: Scene, grid: Grid, legend: Legend, spec: LabelsSpec, events: Events) -> None:
-        assert scene.labels is not None
         self.grid, self.legend, self.all_touched = grid, legend, spec.all_touched
         layer = scene.layer or spec.layer
-        field = class_field(replace(scene, layer=layer), legend)
-        features = vector.features_on_grid(scene.labels, grid, layer=layer, field=field)
-        features = vector.repaired(features, spec.invalid, scene.labels, events)
-        indices = class_indices(features, legend, scene.labels, events)
-        order = _burn_order(scene, grid, legend, spec, features, indices)
-        self.geometry, self.indices, self.fids = features.geometry[order], indices[order], features.fids[order]
+        parts = [_burnable(replace(scene, labels=f, further=(), layer=layer), grid, legend, spec, events) for f in scene.label_files]
+        geometry, indices, fids = (np.concatenate(column) for column in list(zip(*parts, strict=True))[:3])
+        order = _burn_order(legend, indices, [rank for part in parts for rank in part[3]], spec.priority)
+        self.geometry, self.indices, self.fids = geometry[order], indices[order], fids[order]
         self.shapes = OnPixels(self.geometry, grid)
-        self.extent = self._extent() if spec.extent == "labels" else None
+        self.extents = [self._extent(part[0]) for part in parts] if spec.extent == "labels" else None
 
     def read(self, window: Window) -> NDArray[Any]:
         """Indices (h, w)."""
@@ -89,97 +89,14 @@ class VectorLabels:
             return out
         burnt = np.full(inside.shape, legend.fill, legend.index_dtype)
         self.shapes.burn(inside, self.indices, burnt, all_touched=self.all_touched)
-        if self.extent is not None:
-            burnt = _only(burnt, self.extent, inside, legend.ignore)
+        if self.extents is not None:
+            burnt = _only(burnt, self.extents, inside, legend.ignore)
         out[inside.slices(window)] = burnt
         return out
 
-    def _extent(self) -> Window:
-        if len(self.geometry) == 0:
-            return Window(0, 0, 0, 0)
-        return self.grid.window_of(tuple(shapely.total_bounds(self.geometry)))
-
-
-class RasterLabels:
-    """A label raster on the image's grid; on another grid it is warped by nearest neighbour, without one refused."""
-
-    def __init__(self, path: Path, grid: Grid, legend: Legend, events: Events) -> None:
-        self.path, self.grid, self.legend = path, grid, legend
-        self.info = raster.raster_info(path)
-        self.warp = not on_grid(self.info.grid, grid)
-        if self.warp:
-            _refuse_unplaced(path, self.info.grid, grid)
-            events.count("label raster warped by nearest neighbour")
-        self.coloured = bool(legend.colours) and self.info.count >= 3
-        self.nodata, self.nodata_is_class = _label_nodata(self.info, legend)
-        events.count("nodata tag equal to a class not applied", int(self.nodata_is_class))
-        self._handles = local()
-
-    def read(self, window: Window) -> NDArray[Any]:
-        """Indices (h, w)."""
-        inside = window.clip(*self.grid.shape)
-        out = np.full(window.shape, self.legend.ignore, self.legend.index_dtype)
-        if inside.area:
-            values, covered = self._values(inside)
-            found = self._from_colours(values) if self.coloured else self._from_values(values, covered)
-            found[~covered] = self.legend.ignore
-            out[inside.slices(window)] = found
-        return out
-
-    def _from_values(self, values: NDArray[Any], covered: NDArray[np.bool_]) -> NDArray[Any]:
-        band = values[0]
-        empty = np.isnan(band) | ~covered if band.dtype.kind == "f" else ~covered
-        if self.nodata is not None and not self.nodata_is_class:
-            empty |= band == self.nodata
-        out = np.full(band.shape, self.legend.ignore, self.legend.index_dtype)
-        out[~empty] = self.legend.from_values(band[~empty], self.path)
-        return out
-
-    def _from_colours(self, values: NDArray[Any]) -> NDArray[Any]:
-        packed = packed_colours(values, self.path)
-        table = {(r << 16) | (g << 8) | b: i for (r, g, b), i in self.legend.colours.items()}
-        out = np.full(packed.shape, self.legend.fill, self.legend.index_dtype)
-        unknown = []
-        for colour in np.unique(packed).tolist():
-            if colour in table:
-                out[packed == colour] = table[colour]
-            elif colour != 0:
-                unknown.append(f"#{colour:06x}")
-        if unknown:
-            raise unknown_values(unknown, self.path, self.legend)
-        return out
-
-    def _values(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """The raw values (C, h, w) and where the label raster has any (h, w).
-
-        A warped one may end inside the image; of one of values its own mask or alpha band hides some, while painted
-        colours count by themselves.
-        """
-        box = RioWindow(window.col, window.row, window.width, window.height)
-        handle = self._handle()
-        try:
-            values = handle.read([1, 2, 3] if self.coloured else [1], window=box)
-            if self.warp or (self.info.alpha and not self.coloured):
-                return values, handle.read(self.info.alpha or handle.count, window=box) > 0
-            if self.info.masked and not self.coloured:
-                return values, handle.read_masks(1, window=box) > 0
-            return values, np.ones(window.shape, bool)
-        except (raster.RasterioError, raster.CPLE_BaseError) as e:
-            cause = redacted(str(e.__cause__ or e), self.path)
-            raise DataError("raster-corrupt", self.path, f"cannot be read ({cause})", "replace the file") from e
-
-    def _handle(self) -> Any:
-        if not hasattr(self._handles, "source"):
-            source = raster.open_dataset(self.path)
-            self._handles.source = self._warped(source) if self.warp else source
-        return self._handles.source
-
-    def _warped(self, source: Any) -> Any:
-        """The source on the image's grid, with an alpha band that tells what it covers; no nodata tag is applied."""
-        grid = self.grid
-        return WarpedVRT(source, crs=grid.crs, transform=grid.transform, height=grid.height, width=grid.width,
-                         resampling=Resampling.nearest, src_nodata=None, nodata=None,
-                         add_alpha=self.info.alpha is None, tolerance=1e-6)  # fmt: skip
+    def _extent(self, geometry: NDArray[Any]) -> Window:
+        """The box of a file's polygons."""
+        return self.grid.window_of(tuple(shapely.total_bounds(geometry))) if len(geometry) else Window(0, 0, 0, 0)
 
 
 class InsideArea:
@@ -231,66 +148,52 @@ def class_indices(features: vector.Features, legend: Legend, where: object, even
     return np.array([found[v] for v in values], np.int64)
 
 
-def _refuse_unplaced(path: Path, labels: Grid, image: Grid) -> None:
-    if labels.crs is None or image.crs is None:
-        raise DataError("labels-grid", path, f"is {labels.width} x {labels.height} pixels, the image "
-                        f"{image.width} x {image.height}, and without georeference they cannot be aligned",
-                        "give the labels the image's size")  # fmt: skip
-    _refuse_disjoint(path, labels.bounds, labels.crs, image)
-
-
 def _refuse_elsewhere(path: Path, layer: str | None, image: Grid) -> None:
     """Nothing, or a DataError where a layer has features and all of them lie off the image."""
     info = vector.vector_info(path, layer)
     if info.bounds is not None:
-        _refuse_disjoint(path, info.bounds, info.crs, image)
+        refuse_disjoint(path, info.bounds, info.crs, image)
 
 
-def _refuse_disjoint(path: Path, bounds: Bounds, crs: str | None, image: Grid) -> None:
-    try:
-        placed = bounds if crs is None or image.crs is None else vector.transform_bounds(bounds, crs, image.crs)
-    except ProjError as e:
-        raise DataError("labels-crs", path, f"{crs_name(crs)} cannot be transformed", "check its CRS") from e
-    left, bottom, right, top = placed
-    a, b, c, d = image.bounds
-    if right <= a or left >= c or top <= b or bottom >= d:
-        own, other = (" ".join(f"{x:.10g}" for x in box) for box in (placed, image.bounds))
-        raise DataError("labels-disjoint", path, f"covers {own}, the image {other}: they do not overlap",
-                        "check the pair and both CRS")  # fmt: skip
-
-
-def _label_nodata(info: raster.RasterInfo, legend: Legend) -> tuple[float | None, bool]:
-    nodata = info.nodata[0]
-    if nodata is None or nodata != nodata:
-        return None, False
-    return nodata, legend.match(nodata) not in (None, legend.ignore) or legend.thresholds
-
-
-def _burn_order(
-    scene: Scene, grid: Grid, legend: Legend, spec: LabelsSpec, features: vector.Features, indices: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """The order in which features are burnt: the last one wins; equal ones keep the file's order."""
+def _burnable(
+    scene: Scene, grid: Grid, legend: Legend, spec: LabelsSpec, events: Events
+) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64], list[Any]]:
+    """The usable polygons of a file with their class indices, feature ids, and ranks where a field gives them."""
+    assert scene.labels is not None
+    features = vector.features_on_grid(scene.labels, grid, layer=scene.layer, field=class_field(scene, legend))
+    features = vector.repaired(features, spec.invalid, scene.labels, events)
+    indices = class_indices(features, legend, scene.labels, events)
+    ranks: list[Any] = []
     if spec.priority != "id":
-        assert scene.labels is not None
-        ranks = vector.features_on_grid(scene.labels, grid, layer=scene.layer or spec.layer, field=spec.priority)
-        assert ranks.values is not None
-        rank = dict(zip(ranks.fids.tolist(), ranks.values.tolist(), strict=True))
+        found = vector.features_on_grid(scene.labels, grid, layer=scene.layer, field=spec.priority)
+        assert found.values is not None
+        known = dict(zip(found.fids.tolist(), found.values.tolist(), strict=True))
+        ranks = [known[fid] for fid in features.fids.tolist()]
+    return features.geometry, indices, features.fids, ranks
+
+
+def _burn_order(legend: Legend, indices: NDArray[np.int64], ranks: list[Any], priority: str) -> NDArray[np.int64]:
+    """The order in which features are burnt: the last one wins; equal ones keep the files' order."""
+    if priority != "id":
 
         def above(i: int) -> tuple[bool, Any, int]:
-            """A missing rank (None or NaN) lies below all others."""
-            value = rank[features.fids[i]]
-            known = value is not None and value == value
-            return known, value if known else 0, i
+            """A missing rank lies below all others."""
+            known = not is_missing(ranks[i])
+            return known, ranks[i] if known else 0, i
 
-        return np.array(sorted(range(len(features)), key=above), np.int64)
+        try:
+            return np.array(sorted(range(len(ranks)), key=above), np.int64)
+        except TypeError as e:
+            raise DataError("labels-priority", priority, "holds numbers in one file and texts in another", "write one kind") from e
     ids = np.array([*legend.ids], np.int64)
     keys = np.where(indices < len(legend), ids[np.minimum(indices, len(legend) - 1)], -1)
     return np.argsort(keys, kind="stable")
 
 
-def _only(burnt: NDArray[Any], extent: Window, window: Window, ignore: int) -> NDArray[Any]:
+def _only(burnt: NDArray[Any], extents: Sequence[Window], window: Window, ignore: int) -> NDArray[Any]:
     out = np.full_like(burnt, ignore)
-    part = extent & window
-    if part.area:
-        out[part.slices(window)] = burnt[part.slices(window)]
+    for extent in extents:
+        part = extent & window
+        if part.area:
+            out[part.slices(window)] = burnt[part.slices(window)]
     return out

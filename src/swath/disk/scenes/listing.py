@@ -14,7 +14,7 @@ from typing import Any
 from swath.core.errors import DataError
 from swath.disk.remote.access import Remote, location
 from swath.disk.remote.replies import MAX_TEXT, Head, too_large
-from swath.disk.remote.stac import item_of, looks_like_item
+from swath.disk.remote.stac import asset_file, item_of, looks_like_item
 from swath.disk.scenes.manifest import Scene, manifest_rows, survey
 from swath.disk.sources.stack import Stack, image_files
 
@@ -151,7 +151,7 @@ def _of_stac(value: Any, place: Path) -> list[Item]:
     if not found.rasters:
         raise DataError("stac-asset", place, "has no raster asset", "name an item with GeoTIFF or JPEG 2000 assets")
     folder = _safe(found.id.replace("/", "_"))
-    files = [(location(a.href), a) for a in found.rasters]
+    files = [(asset_file(replace(a, beside=None), place), a) for a in found.rasters]
     return [Item(place, f"{folder}/{_safe(place.name)}"),
             *(Item(p, f"{folder}/{_safe(p.name)}", a.size, a.checksum) for p, a in files)]  # fmt: skip
 

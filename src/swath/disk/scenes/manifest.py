@@ -18,7 +18,7 @@ from swath.core.splits import SPLIT_OF, Split
 from swath.disk.remote.access import is_remote, location
 from swath.disk.remote.download import local_copy
 from swath.disk.remote.stac import is_stac_item
-from swath.disk.sources.cells import cell_image, cell_path
+from swath.disk.sources.cells import cell_file, cell_image, cell_labels
 from swath.disk.sources.stack import Image, Stack, image_files
 
 _ALIASES = {
@@ -36,7 +36,8 @@ COLUMNS = ("image", "labels", "field", "layer", "split", "group", "name", "aoi")
 class Scene:
     """One manifest row: an image, its labels (vector or raster), the split it belongs to, and what else is known.
 
-    `attributes` are the further columns, `root` the folder that their paths start at.
+    `further` are vector files whose polygons label the image together with those of `labels`. `attributes` are the further
+    columns, `root` the folder that their paths start at.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Scene:
     split: Split | None = None
     group: str | None = None
     aoi: Path | None = None
+    further: tuple[Path, ...] = ()
     attributes: dict[str, Any] = dataclass_field(default_factory=dict, compare=False)
     root: Path = dataclass_field(default=Path(), compare=False)
 
@@ -56,9 +58,14 @@ class Scene:
         return self.image.main if isinstance(self.image, Stack) else self.image
 
     @property
+    def label_files(self) -> tuple[Path, ...]:
+        """The label raster, or the vector files of the labels; none where there are no labels."""
+        return () if self.labels is None else (self.labels, *self.further)
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """Every file of the scene."""
-        return (*image_files(self.image), *(p for p in (self.labels, self.aoi) if p is not None))
+        return (*image_files(self.image), *self.label_files, *([self.aoi] if self.aoi is not None else []))
 
 
 def read_manifest(path: str | Path) -> tuple[Scene, ...]:
@@ -145,33 +152,22 @@ def _scene(where: str, row: dict[str, Any], root: Path) -> Scene:
     if split is not None and str(split).lower() not in SPLIT_OF:
         raise DataError("manifest-split", where, f"unknown split '{split}'", did_you_mean(str(split), SPLIT_OF))
     image = cell_image(values["image"], root)
+    labels = cell_labels(values.get("labels"), root, where)
     known = set(COLUMNS)
     field_name = values.get("field")
     return Scene(
         name=str(values.get("name") or image.stem),
         image=image,
-        labels=_one_file("labels", values.get("labels"), root, where),
+        labels=labels[0] if labels else None,
         field=str(field_name).removeprefix("properties/") if field_name else None,
         layer=values.get("layer"),
         split=SPLIT_OF[str(split).lower()] if split is not None else None,
         group=None if values.get("group") is None else str(values["group"]),
-        aoi=_one_file("aoi", values.get("aoi"), root, where),
+        aoi=cell_file(values.get("aoi"), root, where),
+        further=labels[1:],
         attributes={k: v for k, v in values.items() if k not in known and v is not None},
         root=root,
     )
-
-
-def _one_file(column: str, value: Any, root: Path, where: str) -> Path | None:
-    """The path of a cell that names one file; None for an empty cell."""
-    if not value:
-        return None
-    path = cell_path(value, root)
-    if is_remote(path):
-        return path
-    if path.is_dir() or (any(c in str(value) for c in "*?;") and not path.exists()):
-        raise DataError("manifest-labels", where, f"`{column}` is {value}, a row takes one file",
-                        "join the files into one layer, or burn their union: swath mask IMAGE --labels FOLDER")  # fmt: skip
-    return path
 
 
 def _column(heading: Any) -> str:

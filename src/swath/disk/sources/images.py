@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -69,14 +70,28 @@ def open_image(image: Image, bands: Bands) -> Reader:
     """The reader of a model's bands.
 
     In a stack they are found by their names where it has all of them, since the order of files may differ from scene
-    to scene; else, and in a single file, by their numbers.
+    to scene; else, and in a single file, by their numbers. Raises DataError for a single file that has all of them by
+    their names, in other places.
     """
     indexes = bands.indexes
     if isinstance(image, Stack):
         names = image_info(image).names
         if len(set(names)) == len(names) and set(bands.names) <= set(names):
             indexes = tuple(names.index(n) + 1 for n in bands.names)
-    return image_reader(image, indexes, bands.nodata, bands.nodata_value)
+    reader = image_reader(image, indexes, bands.nodata, bands.nodata_value)
+    if not isinstance(image, Stack):
+        _refuse_order(image, reader.info, bands)
+    return reader
+
+
+def _refuse_order(path: Path, info: RasterInfo, bands: Bands) -> None:
+    """Nothing, or a DataError where a file's names of bands say that their numbers are not those of the model."""
+    names, wanted = [n.lower() for n in info.names], [n.lower() for n in bands.names]
+    mine = [names[i - 1] for i in bands.indexes]
+    if mine != wanted and len(set(names)) == len(names) and set(wanted) <= set(names):
+        order = " ".join(f"-b {names.index(n) + 1}" for n in wanted)
+        raise DataError("bands-order", path, f"its bands {', '.join(map(str, bands.indexes))} are {', '.join(mine)}, the model takes "
+                        f"{', '.join(wanted)}", f"reorder them: gdal_translate {order}, or correct the descriptions")  # fmt: skip
 
 
 def plain_bands(image: Image, indexes: Sequence[int]) -> tuple[int, ...]:

@@ -21,7 +21,6 @@ from swath.core.windows import Window
 from swath.disk.rasters import raster
 from swath.disk.rasters.crs import crs_name, on_grid
 from swath.disk.rasters.raster import RasterInfo, RasterReader, raster_info
-from swath.disk.remote.access import redacted
 from swath.disk.sources.stack import Files, Plugin, band_names
 from swath.disk.vectors import vector
 
@@ -150,8 +149,7 @@ class WarpedReader:
                 if warp.nodata is None or self.info.alpha:
                     covered &= warp.pixels.read(self.info.alpha or warp.pixels.count, window=box) > 0
         except (raster.RasterioError, raster.CPLE_BaseError) as e:
-            cause = redacted(str(e.__cause__ or e).strip(), self.path)
-            raise DataError("raster-corrupt", self.path, f"cannot be read ({cause})", "replace the file") from e
+            raise raster.unread(self.path, e, window) from e
         return pixels, covered & valid_pixels(pixels, self.rule, self.nodata)
 
     def _warps(self) -> list[_Warp]:

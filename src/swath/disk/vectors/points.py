@@ -19,7 +19,9 @@ from swath.core.legend import Legend, is_missing, unknown_values
 from swath.core.selection import pixel_of
 from swath.core.splits import SPLIT_OF, SPLITS
 from swath.disk.rasters.crs import crs_name, project
-from swath.disk.vectors import vector
+from swath.disk.remote.download import local_copy
+from swath.disk.vectors import geoparquet, vector
+from swath.disk.vectors.shapefile import text_encoding
 
 FIELDS = ("id", "class", "name", "split", "x", "y", "scene")  # a layer that has all of them is one of ours
 
@@ -117,20 +119,8 @@ def _class_field(fields: Sequence[str], wanted: str | None) -> str | None:
 
 
 def _layer(path: Path, layer: str, field: str | None, legend: Legend, *, ours: bool) -> tuple[Any, ...]:
-    from pyogrio.errors import DataLayerError, DataSourceError
-    from pyogrio.raw import read
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a measured geometry is a point like others
-            meta, fids, wkb, data = read(path, layer=layer, return_fids=True, force_2d=True)
-    except (DataSourceError, DataLayerError, ValueError) as e:
-        text = " ".join(str(e).split())[:160]
-        raise DataError("vector-unreadable", path, f"cannot be read ({text})", "is it a whole vector file?") from e
-    columns = {str(n): v for n, v in zip(meta["fields"], data, strict=True)}
-    if wkb is None:
-        raise DataError("vector-no-geometry", path, f"layer '{layer}' holds no geometries", "name another layer")
-    x, y, row, empty = _positions(shapely.from_wkb(wkb, on_invalid="ignore"))
+    geometry, fids, columns, crs = _table(path, layer)
+    x, y, row, empty = _positions(geometry)
     nothing = np.full(len(fids), None, object)
     ids = columns.get("id", fids)
     ids = np.asarray(fids if ids.dtype.kind not in "iu" else ids, np.int64)
@@ -138,9 +128,32 @@ def _layer(path: Path, layer: str, field: str | None, legend: Legend, *, ours: b
     indices = _indices(values, legend, path, ours=ours)
     splits = _splits(columns.get("split", nothing), path)
     scenes = np.asarray(columns["scene"], object) if ours else nothing
-    crs = meta["crs"] if meta["crs"] and "Undefined" not in meta["crs"] else None
     systems = np.full(len(x), crs, object)
     return x, y, ids[row], indices[row], splits[row], scenes[row], systems, empty
+
+
+def _table(path: Path, layer: str) -> tuple[NDArray[Any], NDArray[np.int64], dict[str, NDArray[Any]], str | None]:
+    """The geometries (n,) of a layer, their feature ids, all columns, and the CRS. Raises DataError."""
+    file = local_copy(path)
+    if geoparquet.is_geoparquet(path):
+        header = geoparquet.read_header(path, file)
+        geometry, rows, _ = geoparquet.read_rows(path, file, None, None)
+        return geometry, rows, dict(zip(header.fields, geoparquet.read_columns(path, file, header.rows), strict=True)), header.crs
+    from pyogrio.errors import DataLayerError, DataSourceError
+    from pyogrio.raw import read
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a measured geometry is a point like others
+            meta, fids, wkb, data = read(file, layer=layer, return_fids=True, force_2d=True, encoding=text_encoding(file))
+    except (DataSourceError, DataLayerError, ValueError) as e:
+        text = " ".join(str(e).split())[:160]
+        raise DataError("vector-unreadable", path, f"cannot be read ({text})", "is it a whole vector file?") from e
+    if wkb is None:
+        raise DataError("vector-no-geometry", path, f"layer '{layer}' holds no geometries", "name another layer")
+    crs = meta["crs"] if meta["crs"] and "Undefined" not in meta["crs"] else None
+    columns = {str(n): v for n, v in zip(meta["fields"], data, strict=True)}
+    return geoparquet.geometries(wkb), np.asarray(fids, np.int64), columns, crs
 
 
 def _positions(geometry: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], int]:

@@ -20,6 +20,7 @@ from swath.disk.rasters.crs import crs_name, parse_crs, same_place, transform_bo
 from swath.disk.remote.access import location
 from swath.disk.remote.download import local_copy
 from swath.disk.vectors import geoparquet
+from swath.disk.vectors.shapefile import require_index, text_encoding
 
 SUFFIXES = {".gpkg", ".shp", ".geojson", ".json", ".fgb", ".geojsonl", ".kml", ".gml", ".sqlite", *geoparquet.SUFFIXES}
 _MAGIC = {".gpkg": b"SQLite format 3\0", ".sqlite": b"SQLite format 3\0"}
@@ -69,7 +70,7 @@ def vector_info(path: str | Path, layer: str | None = None) -> VectorInfo:
             warnings.simplefilter("ignore")  # curves and measured geometries are told of by `prepare`
             layers = tuple(str(name) for name, _ in list_layers(file))
             name = _layer(path, layers, layer)
-            info = read_info(file, layer=name, force_feature_count=True, force_total_bounds=True)
+            info = read_info(file, layer=name, encoding=text_encoding(file), force_feature_count=True, force_total_bounds=True)
     except (DataSourceError, DataLayerError) as e:
         raise _unreadable(path, e) from e
     bounds = info["total_bounds"]
@@ -102,12 +103,12 @@ def read_features(
     from pyogrio.errors import DataLayerError, DataSourceError
     from pyogrio.raw import read
 
+    file = local_copy(info.path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # curves and measured geometries are told of by `prepare`
-            meta, fids, wkb, data = read(
-                local_copy(info.path), layer=info.layer, columns=[field] if field else [], bbox=bounds, return_fids=True, force_2d=True
-            )
+            meta, fids, wkb, data = read(file, layer=info.layer, columns=[field] if field else [], bbox=bounds, return_fids=True,
+                                         force_2d=True, encoding=text_encoding(file))  # fmt: skip
     except (DataSourceError, DataLayerError, ValueError) as e:
         raise _unreadable(info.path, e) from e
     geometry = np.empty(0, object) if wkb is None else geoparquet.geometries(wkb)
@@ -291,6 +292,7 @@ def _guard(path: Path, file: Path) -> None:
     if path.suffix.lower() not in SUFFIXES:
         raise DataError("vector-format", path, f"'{path.suffix}' is no vector format that Swath reads",
                         "convert it to GeoPackage: ogr2ogr out.gpkg IN")  # fmt: skip
+    require_index(path, file)
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:
