@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from threading import local
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,6 +22,7 @@ from swath.core.legend import Legend, unknown_values
 from swath.core.windows import Window
 from swath.disk.rasters import raster
 from swath.disk.rasters.crs import crs_name, on_grid
+from swath.disk.rasters.handles import Handle
 from swath.disk.remote.access import redacted
 from swath.disk.scenes.manifest import Scene
 from swath.disk.scenes.point_labels import PointLabels
@@ -115,7 +115,7 @@ class RasterLabels:
         self.coloured = bool(legend.colours) and self.info.count >= 3
         self.nodata, self.nodata_is_class = _label_nodata(self.info, legend)
         events.count("nodata tag equal to a class not applied", int(self.nodata_is_class))
-        self._handles = local()
+        self._handle = Handle(_opened, path, grid if self.warp else None, self.info.alpha is None)
 
     def read(self, window: Window) -> NDArray[Any]:
         """Indices (h, w)."""
@@ -154,7 +154,7 @@ class RasterLabels:
     def _values(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """The raw values (C, h, w) and where the label raster has any (h, w): a warped one may end inside the image."""
         box = RioWindow(window.col, window.row, window.width, window.height)
-        handle = self._handle()
+        handle = self._handle.get()
         try:
             values = handle.read([1, 2, 3] if self.coloured else [1], window=box)
             covered = np.ones(window.shape, bool)
@@ -164,19 +164,6 @@ class RasterLabels:
         except raster.RasterioError as e:
             cause = redacted(str(e.__cause__ or e), self.path)
             raise DataError("raster-corrupt", self.path, f"cannot be read ({cause})", "replace the file") from e
-
-    def _handle(self) -> Any:
-        if not hasattr(self._handles, "source"):
-            source = raster.open_dataset(self.path)
-            self._handles.source = self._warped(source) if self.warp else source
-        return self._handles.source
-
-    def _warped(self, source: Any) -> Any:
-        """The source on the image's grid, with an alpha band that tells what it covers; no nodata tag is applied."""
-        grid = self.grid
-        return WarpedVRT(source, crs=grid.crs, transform=grid.transform, height=grid.height, width=grid.width,
-                         resampling=Resampling.nearest, src_nodata=None, nodata=None,
-                         add_alpha=self.info.alpha is None, tolerance=1e-6)  # fmt: skip
 
 
 class InsideArea:
@@ -196,6 +183,16 @@ class InsideArea:
         inside = rasterize([(self.area, 1)], out_shape=window.shape, transform=transform, dtype="uint8")
         out[inside == 0] = self.ignore
         return out
+
+
+def _opened(path: Path, grid: Grid | None, add_alpha: bool) -> tuple[Any, ...]:
+    """The open file; on another grid with an alpha band that tells what it covers, and no nodata tag is applied."""
+    source = raster.open_dataset(path)
+    if grid is None:
+        return (source,)
+    warped = WarpedVRT(source, crs=grid.crs, transform=grid.transform, height=grid.height, width=grid.width,
+                       resampling=Resampling.nearest, src_nodata=None, nodata=None, add_alpha=add_alpha, tolerance=1e-6)  # fmt: skip
+    return warped, source
 
 
 def class_field(scene: Scene, legend: Legend) -> str | None:

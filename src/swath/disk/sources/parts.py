@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from threading import Lock, local
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,6 +19,7 @@ from swath.core.registry import called, lookup
 from swath.core.windows import Window
 from swath.disk.rasters import raster
 from swath.disk.rasters.crs import crs_name, on_grid
+from swath.disk.rasters.handles import Handle
 from swath.disk.rasters.raster import RasterInfo, RasterReader, raster_info
 from swath.disk.remote.access import redacted
 from swath.disk.sources.stack import Files, Plugin, band_names
@@ -130,12 +131,13 @@ class WarpedReader:
         self.rule: NodataRule = rule  # type: ignore[assignment]
         tags = [self.info.nodata[i - 1] for i in self.indexes]
         self.nodata = [nodata_value if t is None else t for t in tags]
-        self._handles = local()
+        nodata = self.nodata[0] if self.rule != "none" else None
+        self._handle = Handle(_opened, path, grid, resample, nodata, self.info.alpha is None)
 
     def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Raw pixels (C, h, w) of a window inside the grid, and where the raster has any."""
         box = RioWindow(window.col, window.row, window.width, window.height)
-        handle = self._handle()
+        handle = self._handle.get()
         try:
             pixels = handle.read(list(self.indexes), window=box, out_dtype=self.info.dtype)
             covered = handle.read(self.info.alpha or handle.count, window=box) > 0
@@ -144,16 +146,15 @@ class WarpedReader:
             raise DataError("raster-corrupt", self.path, f"cannot be read ({cause})", "replace the file") from e
         return pixels, covered & valid_pixels(pixels, self.rule, self.nodata)
 
-    def _handle(self) -> Any:
-        if not hasattr(self._handles, "warped"):
-            nodata = self.nodata[0] if self.rule != "none" else None
-            self._handles.source = raster.open_dataset(self.path)
-            self._handles.warped = WarpedVRT(
-                self._handles.source, crs=self.grid.crs, transform=self.grid.transform, height=self.grid.height,
-                width=self.grid.width, resampling=Resampling[self.resample], src_nodata=nodata, nodata=nodata,
-                add_alpha=self.info.alpha is None, tolerance=1e-6,  # exact in each pixel, so that no window differs
-            )  # fmt: skip
-        return self._handles.warped
+
+def _opened(path: Any, grid: Grid, resample: str, nodata: float | None, add_alpha: bool) -> tuple[Any, ...]:
+    source = raster.open_dataset(path)
+    warped = WarpedVRT(
+        source, crs=grid.crs, transform=grid.transform, height=grid.height,
+        width=grid.width, resampling=Resampling[resample], src_nodata=nodata, nodata=nodata,
+        add_alpha=add_alpha, tolerance=1e-6,  # exact in each pixel, so that no window differs
+    )  # fmt: skip
+    return warped, source
 
 
 class PluginReader:
