@@ -1,4 +1,4 @@
-"""Numbers per class, ranks, grids, balance and splits of sample points."""
+"""Numbers per class, ranks, grids and splits of sample points."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from swath.core.selection import (
     STRATEGIES,
     Draw,
     allotted,
-    balanced,
     chessboard,
     dealt,
     grid_firsts,
@@ -139,35 +138,6 @@ def test_patch_sums_equal_sums(seed, side, step) -> None:  # type: ignore[no-unt
     rows, cols = grid_firsts(13, side, step, 0), grid_firsts(17, side, step, 0)
     sums = patch_sums(plane, side, rows, cols)
     assert all(sums[i, j] == plane[r : r + side, c : c + side].sum() for i, r in enumerate(rows) for j, c in enumerate(cols))
-
-
-def entropy(histogram) -> float:  # type: ignore[no-untyped-def]
-    p = histogram[histogram > 0] / histogram.sum()
-    return float(-(p * np.log(p)).sum())
-
-
-@given(st.integers(0, 2**32 - 1), st.sampled_from([0.1, 0.25, 0.5]))
-def test_balanced_classes_have_no_less_entropy_than_random_ones(seed, share) -> None:  # type: ignore[no-untyped-def]
-    rng = np.random.default_rng(seed)
-    table = rng.multinomial(256, rng.dirichlet([8, 1, 0.5, 0.2]), 200) * (rng.random((200, 1)) < 0.95)
-    chosen = balanced(table, share)
-    assert len(chosen) == len(set(chosen.tolist()))
-    assert table[chosen].any(1).all()
-    others = [entropy(table[rng.permutation(200)[: len(chosen)]].sum(0)) for _ in range(20)]
-    assert entropy(table[chosen].sum(0)) >= np.mean(others) - 1e-9
-
-
-def test_balance_adds_the_rare_class_and_stops_when_even() -> None:
-    table = np.zeros((100, 2), np.int64)
-    table[:, 0] = 16
-    table[[3, 17, 35, 51, 66, 78, 91]] = (0, 16)  # seven patches of class 1, none of them among the seed
-    chosen = balanced(table, 0.1)
-    assert table[chosen].sum(0).tolist() == [160, 112]
-    assert len(balanced(table, 0.05)) == 5 + 5
-    assert len(balanced(table, 0.1, most=12)) == 12
-    assert balanced(np.zeros((4, 2), np.int64)).tolist() == []
-    with pytest.raises(ConfigError):
-        balanced(table, 0)
 
 
 @given(st.integers(1, 9), st.integers(0, 20), st.integers(0, 20))

@@ -214,3 +214,13 @@ def test_a_region_is_written_as_json() -> None:
 def test_other_edges_follow_the_grid(edge: str) -> None:
     pairs = sample_windows(10, 10, Region("trn"), size=4, stride=4, edge=edge)  # type: ignore[arg-type]
     assert len(pairs) == {"pad": 9, "drop": 4}[edge]
+
+
+@given(st.integers(0, 9999), st.integers(0, 60), st.integers(1, 50))
+def test_a_region_of_many_boxes_is_what_is_painted(seed: int, count: int, largest: int) -> None:
+    rng = np.random.default_rng(seed)
+    boxes = [Window(*b) for b in np.column_stack([rng.integers(0, 90, (count, 2)), rng.integers(1, largest + 1, (count, 2))]).tolist()]
+    inside, outside = tuple(boxes[::2]), tuple(boxes[1::2])
+    whole = (painted(140, 140, list(inside)) > 0) & (painted(140, 140, list(outside)) == 0)
+    window = Window(*rng.integers(0, 100, 2).tolist(), *rng.integers(1, 40, 2).tolist())
+    assert np.array_equal(Region("val", inside, outside).mask(window), whole[window.slices()])

@@ -163,36 +163,6 @@ def patch_sums(plane: NDArray[Any], side: int, rows: NDArray[np.int64], cols: ND
     return table[high, right] - table[low, right] - table[high, left] + table[low, left]
 
 
-def balanced(histograms: NDArray[np.int64], seed_share: float = 0.25, most: int | None = None) -> NDArray[np.int64]:
-    """Sorted numbers of the candidates whose classes together are close to balanced; `histograms` (n, C) are pixels.
-
-    A spatially regular share of the candidates (every k-th in their order) is the seed. Then, one by one, of those that
-    bring the histogram closer to an even one (larger cosine) the one least aligned with it (smallest cosine; the first of
-    equal ones) is added, until there is none, and up to `most`. Candidates without a labelled pixel are left out.
-    """
-    if not 0 < seed_share <= 1:
-        raise ConfigError("points-seed", "seed-share", "lies outside of 0..1", "such as 0.25")
-    usable = np.flatnonzero(histograms.sum(1) > 0)
-    if len(usable) == 0:
-        return usable
-    counts = histograms[usable].astype(np.float64)
-    counts = counts[:, counts.any(0)]
-    lengths = np.linalg.norm(counts, axis=1)
-    free = np.ones(len(usable), bool)
-    free[periodic_ranks(len(usable), min(max(1, round(seed_share * len(usable))), most or len(usable)))] = False
-    have = counts[~free].sum(0)
-    sizes = counts.sum(1)
-    while free.any() and (most is None or len(usable) - free.sum() < most):
-        along = counts @ have
-        even = (have.sum() + sizes) / np.sqrt(have @ have + 2 * along + lengths**2)  # cosine to an even one, but for a factor
-        better = free & (even > (1 + 1e-12) * have.sum() / np.linalg.norm(have))
-        if not better.any():
-            break
-        best = int(np.argmin(np.where(better, along / lengths, np.inf)))
-        free[best], have = False, have + counts[best]
-    return usable[~free]
-
-
 def chessboard(rows: NDArray[np.int64], cols: NDArray[np.int64], cell: int, offset: tuple[int, int] = (0, 0)) -> NDArray[np.int64]:
     """0 (trn) or 1 (val) of pixels by the colour of their square of `cell` pixels; squares that share a side differ."""
     return ((rows - offset[0]) // cell + (cols - offset[1]) // cell) % 2

@@ -31,16 +31,18 @@ class Block:
 
 
 class _Near:
-    """The boxes that meet a window, found among thousands at once."""
+    """The boxes that meet a window, found among hundreds of thousands: only those that begin near its rows are compared."""
 
     def __init__(self, boxes: Sequence[Window]) -> None:
-        self.boxes = boxes
-        self.table = np.array([(b.row, b.row_end, b.col, b.col_end) for b in boxes], np.int64).reshape(-1, 4).T
+        self.boxes = sorted(boxes, key=lambda b: b.row)
+        self.table = np.array([(b.row, b.row_end, b.col, b.col_end) for b in self.boxes], np.int64).reshape(-1, 4).T
+        self.tallest = max((b.height for b in boxes), default=0)
 
     def __call__(self, window: Window) -> list[Window]:
-        top, bottom, left, right = self.table
-        meets = (top < window.row_end) & (bottom > window.row) & (left < window.col_end) & (right > window.col)
-        return [self.boxes[i] for i in np.flatnonzero(meets).tolist()]
+        low, high = np.searchsorted(self.table[0], [window.row - self.tallest, window.row_end])
+        _, bottom, left, right = self.table[:, low:high]
+        meets = (bottom > window.row) & (left < window.col_end) & (right > window.col)
+        return [self.boxes[low + i] for i in np.flatnonzero(meets).tolist()]
 
 
 @dataclass(frozen=True)

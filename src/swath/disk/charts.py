@@ -68,31 +68,43 @@ def publish_shares(
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10 if thresholds else 6, 3.8), layout="constrained")
+    tall = max(3.8, 1.1 + len(names) * (0.13 * len(shares) + 0.09))
+    figure = Figure(figsize=(11 if thresholds else 6.5, tall), layout="constrained")
     axes = figure.subplots(1, 2 if thresholds else 1, squeeze=False)[0]
-    width = 0.8 / max(1, len(shares))
-    for i, (split, own) in enumerate(shares.items()):
-        at = np.arange(len(names)) + (i - (len(shares) - 1) / 2) * width
-        bars = axes[0].bar(at, [100 * (s or 0) for s in own], width * 0.94, color=colours, alpha=(1, 0.6, 0.3)[i % 3],
-                           edgecolor="#333333", linewidth=0.8, label=split)  # fmt: skip
-        axes[0].bar_label(bars, [_percent(s) for s in own], fontsize=7, padding=1)
-    axes[0].set_xticks(np.arange(len(names)), as_they_are(names), rotation=0 if len(names) <= 6 else 45)
-    axes[0].set(ylabel="% of the label pixels", title="class shares per split: " + _legend_text(list(shares)))
-    axes[0].margins(y=0.12)
+    _bars(axes[0], shares, names, colours)
     if thresholds:
         x, kept, spread = (100 * np.array(column) for column in zip(*thresholds, strict=True))
-        axes[1].step(x, kept, where="post", color="#1f6fb4", marker=".", label="samples kept, % of all")
-        axes[1].step(x, spread, where="post", color="#c44e10", marker=".", label="standard deviation of the class shares, %")
+        dot = "." if len(x) <= 40 else ""
+        axes[1].step(x, kept, where="post", color="#1f6fb4", marker=dot, label="samples kept, % of all")
+        axes[1].step(x, spread, where="post", color="#c44e10", marker=dot, label="standard deviation of the class shares, %")
         axes[1].axvline(100 * chosen, color="#333333", linestyle=":", label=f"found: {100 * chosen:g} %")
         axes[1].set(xlabel="sample.min_annotated, %", title="what a least annotated share does to training", ylim=(0, 105))
         axes[1].legend(fontsize="small")
+        axes[1].set_box_aspect(0.7)
+        axes[1].set_anchor("N")
     return publish_figure(path, figure)
 
 
-def _legend_text(splits: Sequence[str]) -> str:
-    marks = ("full", "lighter", "lightest")
-    return ", ".join(f"{s} {m}" for s, m in zip(splits, marks, strict=False))
+def _bars(axes: Any, shares: Mapping[Any, Sequence[float | None]], names: Sequence[str], colours: Sequence[str]) -> None:
+    """A row per class with a bar per split, so that long names and many classes stay readable."""
+    from matplotlib.patches import Patch
+
+    width, alphas = 0.84 / max(1, len(shares)), (1, 0.6, 0.3)
+    for i, own in enumerate(shares.values()):
+        at = np.arange(len(names)) + (i - (len(shares) - 1) / 2) * width
+        bars = axes.barh(at, [100 * (s or 0) for s in own], width * 0.92, color=colours, alpha=alphas[i % 3],
+                         edgecolor="#333333", linewidth=0.6)  # fmt: skip
+        axes.bar_label(bars, [_percent(s) for s in own], fontsize=7, padding=2)
+    axes.set_yticks(np.arange(len(names)), as_they_are(n if len(n) <= 28 else n[:27] + "\u2026" for n in names), fontsize="small")
+    axes.set(xlabel="% of the label pixels", title="class shares per split", ylim=(len(names) - 0.4, -0.6))
+    axes.margins(x=0.1)
+    marks = [Patch(facecolor="#444444", edgecolor="#333333", alpha=a, label=s) for s, a in zip(shares, alphas, strict=False)]
+    axes.legend(handles=marks, fontsize="small", loc="best")
 
 
 def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.2g}" if share < 0.1 else f"{100 * share:.0f}"
+    """A share in percent with two digits; what is less than a hundredth is said to be."""
+    if share is None or share == 0:
+        return "-" if share is None else "0"
+    percent = 100 * share
+    return f"{percent:.0f}" if percent >= 10 else f"{percent:.1f}" if percent >= 1 else f"{percent:.2f}" if percent >= 0.01 else "<0.01"

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from threading import local
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from swath.core.bands import Bands, valid_pixels
 from swath.core.errors import DataError
 from swath.core.grid import Grid
 from swath.core.windows import Window
+from swath.disk.rasters.handles import Handle
 from swath.disk.rasters.vrt_guard import GDAL_TYPES, PlainVrt, Source, plain_vrt
 from swath.disk.remote.access import Remote, location, redacted
 from swath.disk.remote.replies import changed
@@ -113,7 +113,7 @@ class RasterReader:
         self.nodata = [
             self.info.nodata[i - 1] if self.info.nodata[i - 1] is not None else nodata_value for i in self.indexes
         ]
-        self._handles = local()
+        self._handle = Handle(_opened, self.path)
 
     @classmethod
     def of(cls, path: str | Path, bands: Bands) -> RasterReader:
@@ -140,7 +140,7 @@ class RasterReader:
         return raw, valid
 
     def _read_inside(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        source = self._handle()
+        source = self._handle.get()
         box = RioWindow(window.col, window.row, window.width, window.height)
         try:
             pixels = source.read(list(self.indexes), window=box, out_dtype=self.info.dtype)
@@ -155,10 +155,10 @@ class RasterReader:
             raise unread(self.path, e, window) from e
         return pixels, valid
 
-    def _handle(self) -> Any:
-        if not hasattr(self._handles, "source"):
-            self._handles.source = open_dataset(self.path)
-        return self._handles.source
+
+def _opened(path: Path) -> tuple[Any, tuple[Any, ...]]:
+    source = open_dataset(path)
+    return source, (source,)
 
 
 def unread(path: Path, error: Exception, window: Window | None = None) -> DataError:

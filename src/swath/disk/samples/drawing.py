@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from swath.core.balance import balanced
 from swath.core.errors import DataError
 from swath.core.events import Events
-from swath.core.selection import Draw, balanced, grid_firsts, patch_sums, periodic_ranks, random_ranks
+from swath.core.selection import Draw, grid_firsts, patch_sums, periodic_ranks, random_ranks
 from swath.core.windows import Window
 from swath.disk.rasters.tally import MOST_VALUES
 from swath.disk.samples.candidates import Source

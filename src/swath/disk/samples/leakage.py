@@ -9,7 +9,10 @@ from typing import Any
 
 import shapely
 
-from swath.core.splits import SPLITS, Split
+from swath.core.cover import Cover, shared_pixels
+from swath.core.grid import Grid
+from swath.core.splits import SPLITS, Region, Split
+from swath.core.windows import Window
 from swath.disk.projects.ground import Ground, Meeting, box
 from swath.disk.projects.project import Project
 from swath.disk.rasters.crs import metres_per_pixel
@@ -99,13 +102,35 @@ def _leak(
     shapes = [project.region(i, early), project.region(j, late)]
     assert shapes[0] is not None
     assert shapes[1] is not None
-    labels = _common(ground, i, ground.labels_of(i, shapes[0]), j, ground.labels_of(j, shapes[1]), kind)
-    seen = _common(ground, i, reads.of(i, early), j, reads.of(j, late), kind)
+    labels = _shared_labels(ground, (i, shapes[0]), (j, shapes[1]), kind)
+    seen = _shared_reads(ground, reads, first, second, kind)
     if labels or seen:
         size = metres_per_pixel(ground.grids[j])
         area = None if size is None else labels * size[0] * size[1]
         names = project.scenes[i].name, project.scenes[j].name
         yield Leak((early, late), names, kind, labels, area, max(0, seen - labels))
+
+
+def _shared_labels(ground: Ground, first: tuple[int, Region], second: tuple[int, Region], kind: str) -> int:
+    """The pixels that two regions both use; outlines are laid over each other only where pixels or areas differ."""
+    (i, mine), (j, theirs) = first, second
+    if kind != "same ground":
+        found = shared_pixels(_region_cover(mine, ground.grids[i]), _region_cover(theirs, ground.grids[j]))
+        if found == 0 or ground.areas[i] is ground.areas[j] is None:
+            return found
+    return _common(ground, i, ground.labels_of(i, mine), j, ground.labels_of(j, theirs), kind)
+
+
+def _region_cover(region: Region, grid: Grid) -> Cover:
+    whole = Window(0, 0, *grid.shape)
+    return Cover.of([whole] if region.inside is None else [b & whole for b in region.inside], region.outside)
+
+
+def _shared_reads(ground: Ground, reads: _Reads, first: tuple[int, Split], second: tuple[int, Split], kind: str) -> int:
+    """The pixels that samples of both splits read."""
+    if kind != "same ground":
+        return shared_pixels(Cover.of(reads.boxes(*first)), Cover.of(reads.boxes(*second)))
+    return _common(ground, first[0], reads.outline(*first), second[0], reads.outline(*second), kind)
 
 
 def _common(ground: Ground, i: int, mine: Any, j: int, theirs: Any, kind: str) -> int:
@@ -123,23 +148,26 @@ def _wide(part: Any) -> bool:
 
 
 class _Reads:
-    """The pixels that the samples of each split read of each scene, as outlines; made when they are asked for."""
+    """The pixels that the samples of each split read of each scene; found when they are asked for."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
-        self._planned: dict[Split, dict[int, list[Any]]] = {}
+        self._planned: dict[Split, dict[int, list[Window]]] = {}
         self._joined: dict[tuple[int, Split], Any] = {}
 
-    def of(self, scene: int, split: Split) -> Any:
-        """The outline in pixels of the scene."""
+    def boxes(self, scene: int, split: Split) -> list[Window]:
+        """The windows read, inside the scene."""
         if split not in self._planned:
-            planned: dict[int, list[Any]] = {}
+            planned: dict[int, list[Window]] = {}
             for place in plan_places(self.project, split):
-                inside = place.read.clip(*self.project.infos[place.scene].grid.shape)
-                planned.setdefault(place.scene, []).append(box(inside))
+                planned.setdefault(place.scene, []).append(place.read.clip(*self.project.infos[place.scene].grid.shape))
             self._planned[split] = planned
+        return self._planned[split].get(scene, [])
+
+    def outline(self, scene: int, split: Split) -> Any:
+        """Their outline in pixels of the scene."""
         if (scene, split) not in self._joined:
-            self._joined[scene, split] = shapely.union_all(self._planned[split].get(scene, []))
+            self._joined[scene, split] = shapely.union_all([box(b) for b in self.boxes(scene, split)])
         return self._joined[scene, split]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from threading import local
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from swath.core.legend import Legend, unknown_values
 from swath.core.windows import Window
 from swath.disk.rasters import raster
 from swath.disk.rasters.crs import crs_name, on_grid, transform_bounds
+from swath.disk.rasters.handles import Handle
 from swath.disk.rasters.tally import packed_colours
 
 
@@ -36,7 +36,7 @@ class RasterLabels:
         self.coloured = bool(legend.colours) and self.info.count >= 3
         self.nodata, self.nodata_is_class = _label_nodata(self.info, legend)
         events.count("nodata tag equal to a class not applied", int(self.nodata_is_class))
-        self._handles = local()
+        self._handle = Handle(_opened, path, grid if self.warp else None, self.info.alpha is None)
 
     def read(self, window: Window) -> NDArray[Any]:
         """Indices (h, w)."""
@@ -79,7 +79,7 @@ class RasterLabels:
         colours count by themselves.
         """
         box = RioWindow(window.col, window.row, window.width, window.height)
-        handle = self._handle()
+        handle = self._handle.get()
         try:
             values = handle.read([1, 2, 3] if self.coloured else [1], window=box)
             if self.warp or (self.info.alpha and not self.coloured):
@@ -90,18 +90,15 @@ class RasterLabels:
         except (raster.RasterioError, raster.CPLE_BaseError) as e:
             raise raster.unread(self.path, e, window) from e
 
-    def _handle(self) -> Any:
-        if not hasattr(self._handles, "source"):
-            source = raster.open_dataset(self.path)
-            self._handles.source = self._warped(source) if self.warp else source
-        return self._handles.source
 
-    def _warped(self, source: Any) -> Any:
-        """The source on the image's grid, with an alpha band that tells what it covers; no nodata tag is applied."""
-        grid = self.grid
-        return WarpedVRT(source, crs=grid.crs, transform=grid.transform, height=grid.height, width=grid.width,
-                         resampling=Resampling.nearest, src_nodata=None, nodata=None,
-                         add_alpha=self.info.alpha is None, tolerance=1e-6)  # fmt: skip
+def _opened(path: Path, grid: Grid | None, add_alpha: bool) -> tuple[Any, tuple[Any, ...]]:
+    """The open file; on another grid with an alpha band that tells what it covers, and no nodata tag is applied."""
+    source = raster.open_dataset(path)
+    if grid is None:
+        return source, (source,)
+    warped = WarpedVRT(source, crs=grid.crs, transform=grid.transform, height=grid.height, width=grid.width,
+                       resampling=Resampling.nearest, src_nodata=None, nodata=None, add_alpha=add_alpha, tolerance=1e-6)  # fmt: skip
+    return warped, (warped, source)
 
 
 def _refuse_unplaced(path: Path, labels: Grid, image: Grid) -> None:

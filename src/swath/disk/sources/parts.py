@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from threading import Lock, local
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +20,7 @@ from swath.core.registry import called, lookup
 from swath.core.windows import Window
 from swath.disk.rasters import raster
 from swath.disk.rasters.crs import crs_name, on_grid
+from swath.disk.rasters.handles import Handle
 from swath.disk.rasters.raster import RasterInfo, RasterReader, raster_info
 from swath.disk.sources.stack import Files, Plugin, band_names
 from swath.disk.vectors import vector
@@ -132,7 +133,7 @@ class WarpedReader:
         self.rule: NodataRule = rule  # type: ignore[assignment]
         tags = [self.info.nodata[i - 1] for i in self.indexes]
         self.nodata = [nodata_value if t is None else t for t in tags]
-        self._handles = local()
+        self._handle = Handle(_opened, path, grid, resample, self._by_nodata(), self.info.count, self.info.alpha is None)
 
     def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Raw pixels (C, h, w) of a window inside the grid, and where the raster has any."""
@@ -140,7 +141,7 @@ class WarpedReader:
         pixels = np.empty((len(self.indexes), *window.shape), self.info.dtype)
         covered = np.ones(window.shape, bool)
         try:
-            for warp in self._warps():
+            for warp in self._handle.get():
                 bands = [self.indexes[p] for p in warp.places]
                 pixels[warp.places] = found = warp.pixels.read(bands, window=box, out_dtype=self.info.dtype)
                 if warp.nearest is not None:
@@ -152,31 +153,15 @@ class WarpedReader:
             raise raster.unread(self.path, e, window) from e
         return pixels, covered & valid_pixels(pixels, self.rule, self.nodata)
 
-    def _warps(self) -> list[_Warp]:
-        """The thread's warped rasters: one per nodata value, since the warper takes one for all bands."""
-        if not hasattr(self._handles, "warps"):
-            used = self.rule != "none" and not self.info.masked
-            groups: dict[float | None, list[int]] = {}
-            for place, value in enumerate(self.nodata):
-                with np.errstate(all="ignore"):
-                    fits = value is not None and _equal(np.asarray(value).astype(self.info.dtype), value)
-                groups.setdefault(value if used and fits else None, []).append(place)
-            self._handles.source = raster.open_dataset(self.path)
-            apart = self.info.count > 1 and self.resample in ("bilinear", "cubic")
-            self._handles.warps = [
-                _Warp(self._opened(v, self.resample), self._opened(v, "nearest") if apart and v is not None else None, places, v)
-                for v, places in groups.items()
-            ]
-        return self._handles.warps  # type: ignore[no-any-return]
-
-    def _opened(self, nodata: float | None, resample: str) -> Any:
-        return WarpedVRT(
-            self._handles.source, crs=self.grid.crs, transform=self.grid.transform, height=self.grid.height,
-            width=self.grid.width, resampling=Resampling[resample], src_nodata=nodata, nodata=nodata,
-            add_alpha=nodata is None and self.info.alpha is None,
-            tolerance=1e-6,  # exact in each pixel, so that no window differs
-            UNIFIED_SRC_NODATA="NO",  # else a band's nodata pixels flow into their neighbours where another band has data
-        )  # fmt: skip
+    def _by_nodata(self) -> dict[float | None, list[int]]:
+        """Places of the bands by the nodata value to warp with: the warper takes one for all bands."""
+        used = self.rule != "none" and not self.info.masked
+        groups: dict[float | None, list[int]] = {}
+        for place, value in enumerate(self.nodata):
+            with np.errstate(all="ignore"):
+                fits = value is not None and _equal(np.asarray(value).astype(self.info.dtype), value)
+            groups.setdefault(value if used and fits else None, []).append(place)
+        return groups
 
 
 @dataclass(frozen=True)
@@ -191,6 +176,30 @@ class _Warp:
     nearest: Any
     places: list[int]
     nodata: float | None
+
+
+def _opened(
+    path: Any, grid: Grid, resample: str, groups: dict[float | None, list[int]], count: int, add_alpha: bool
+) -> tuple[list[_Warp], list[Any]]:
+    """A raster of `count` bands on the reference grid, once per nodata value; and what is to be closed."""
+    source = raster.open_dataset(path)
+    opened: list[Any] = []
+
+    def warped(nodata: float | None, resampling: str) -> Any:
+        opened.append(WarpedVRT(
+            source, crs=grid.crs, transform=grid.transform, height=grid.height, width=grid.width,
+            resampling=Resampling[resampling], src_nodata=nodata, nodata=nodata, add_alpha=nodata is None and add_alpha,
+            tolerance=1e-6,  # exact in each pixel, so that no window differs
+            UNIFIED_SRC_NODATA="NO",  # else a band's nodata pixels flow into their neighbours where another band has data
+        ))  # fmt: skip
+        return opened[-1]
+
+    apart = count > 1 and resample in ("bilinear", "cubic")
+    warps = [
+        _Warp(warped(v, resample), warped(v, "nearest") if apart and v is not None else None, places, v)
+        for v, places in groups.items()
+    ]
+    return warps, [*opened, source]
 
 
 def _equal(values: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -53,41 +54,75 @@ class Points:
         return bool((self.splits >= 0).any())
 
     def on_grid(self, grid: Grid, scene: str) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """(numbers, rows, columns) of the points that are meant for a scene, as pixels of its grid, perhaps beyond it.
+        """(numbers, rows, columns) of the points that are meant for a scene, as pixels of its grid.
 
-        Raises DataError where only one of points and image has a CRS.
+        Of those beyond the grid only some that lie close to it are given. Raises DataError where only one of points and
+        image has a CRS.
         """
-        wanted = np.array([s is None or s == scene for s in self.scenes], bool)
         found: list[list[NDArray[np.int64]]] = []
-        for crs in dict.fromkeys(self.systems[wanted].tolist()):
-            own = np.flatnonzero(wanted & np.array([s == crs for s in self.systems], bool))
-            placed = self._placed(np.column_stack([self.x[own], self.y[own]]), crs, grid)
-            far = ~np.isfinite(placed).all(1)
-            placed[far] = -1e9  # a place beyond every raster
-            own_rows, own_cols = pixel_of(placed[:, 1], placed[:, 0])
-            found.append([own, own_rows, own_cols])
+        for crs, named in self._names.items():
+            if None not in named and scene not in named:
+                continue
+            own, xy = self._near(crs, grid)
+            mine = np.array([s is None or s == scene for s in self.scenes[own].tolist()], bool)
+            t = ~grid.transform
+            cols, rows = (a * xy[mine, 0] + b * xy[mine, 1] + c for a, b, c in ((t.a, t.b, t.c), (t.d, t.e, t.f)))
+            found.append([own[mine], *pixel_of(rows, cols)])
         nothing: NDArray[np.int64] = np.empty(0, np.int64)
         numbers, rows, cols = (np.concatenate([nothing, *column]) for column in (zip(*found, strict=True) if found else ((),) * 3))
         order = np.argsort(numbers, kind="stable")
         return numbers[order], rows[order], cols[order]
 
-    def _placed(self, xy: NDArray[np.float64], crs: str | None, grid: Grid) -> NDArray[np.float64]:
-        """(column, row) of coordinates, in pixels."""
+    @cached_property
+    def _names(self) -> dict[str | None, set[str | None]]:
+        """The scenes that points of each coordinate system are meant for."""
+        found: dict[str | None, set[str | None]] = {}
+        for crs, name in zip(self.systems.tolist(), self.scenes.tolist(), strict=True):
+            found.setdefault(crs, set()).add(name)
+        return found
+
+    def _near(self, crs: str | None, grid: Grid) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """(numbers, coordinates in the CRS of the grid) of the points of a system that lie on a grid, or close to it."""
         if (crs is None) != (grid.crs is None):
             which = "the points have no CRS" if crs is None else "the image has no CRS"
             raise DataError("crs-missing", self.path, f"{which}, the other has {crs_name(crs or grid.crs)}",
                             "assign the right one, such as with ogr2ogr -a_srs or gdal_edit.py -a_srs")  # fmt: skip
-        if crs is not None and grid.crs is not None and crs != grid.crs:
+        if (crs, grid.crs) not in self._placed:
+            self._placed[crs, grid.crs] = self._along_x(crs, grid.crs)
+        numbers, xy = self._placed[crs, grid.crs]
+        (left, bottom, right, top), (wide, tall) = grid.bounds, grid.pixel_size
+        low, high = np.searchsorted(xy[:, 0], [left - wide, right + wide])
+        y = xy[low:high, 1]
+        near = low + np.flatnonzero((y >= bottom - tall) & (y <= top + tall))
+        return numbers[near], xy[near]
+
+    @cached_property
+    def _placed(self) -> dict[tuple[str | None, str | None], tuple[NDArray[np.int64], NDArray[np.float64]]]:
+        """What `_along_x` gave: many scenes of one coordinate system ask for it."""
+        return {}
+
+    def _along_x(self, crs: str | None, target: str | None) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """(numbers, coordinates) of the points of a system in another one, sorted by x, without those that have no place there."""
+        own = np.flatnonzero([s == crs for s in self.systems.tolist()])
+        xy = np.column_stack([self.x[own], self.y[own]])
+        if crs is not None and target is not None and crs != target:
             try:
-                xy = project(xy, crs, grid.crs)
+                xy = project(xy, crs, target)
             except ProjError as e:
                 raise DataError("labels-crs", self.path, f"{crs_name(crs)} cannot be transformed", "check its CRS") from e
-        t = ~grid.transform
-        return np.column_stack([t.a * xy[:, 0] + t.b * xy[:, 1] + t.c, t.d * xy[:, 0] + t.e * xy[:, 1] + t.f])
+        there = np.isfinite(xy).all(1)
+        own, xy = own[there], xy[there]
+        order = np.argsort(xy[:, 0], kind="stable")
+        return own[order], xy[order]
 
 
 def holds_points(path: Path, layer: str | None = None) -> bool:
     """True for a vector layer whose geometries are points by its header, or by all its features where that says nothing."""
+    return _holds_points(path, layer, vector.file_state(path))
+
+
+@lru_cache(maxsize=64)
+def _holds_points(path: Path, layer: str | None, state: object) -> bool:
     geometry = vector.vector_info(path, layer).geometry
     if geometry is None or "Unknown" not in geometry:
         return geometry is not None and geometry.removeprefix("2.5D ").replace("Multi", "").split(" ")[0] == "Point"
@@ -101,8 +136,14 @@ def read_points(path: Path, legend: Legend, *, layer: str | None = None, field: 
 
     A file of `swath points` is known by its columns: its layers belong together, and its classes are class ids. Of
     polygons and lines the centroid is taken, or where it lies outside a point on them; parts of multi-points are points.
-    Raises DataError where the file cannot be read or holds a value that no class stands for.
+    Raises DataError where the file cannot be read or holds a value that no class stands for. The points are kept for the
+    next scene that asks for them, as long as the file does not change.
     """
+    return _read(path, legend, layer, field, vector.file_state(path))
+
+
+@lru_cache(maxsize=2)
+def _read(path: Path, legend: Legend, layer: str | None, field: str | None, state: object) -> Points:
     info = vector.vector_info(path, layer)
     ours = layer is None and set(FIELDS) <= set(info.fields)
     chosen = "class" if ours else _class_field(info.fields, field or legend.field)

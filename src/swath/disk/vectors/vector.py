@@ -54,6 +54,14 @@ class Features:
         return len(self.geometry)
 
 
+def file_state(path: Path) -> tuple[tuple[int, int], ...]:
+    """(time, size) of a file and of those that belong to it, which tell that it is as it was when it was read before."""
+    file = local_copy(path)
+    parts = [file, *(file.with_suffix(s) for s in (".dbf", ".shx", ".prj", ".cpg") if file.suffix.lower() == ".shp")]
+    found = [p.stat() for p in parts if p.exists()]
+    return tuple((f.st_mtime_ns, f.st_size) for f in found)
+
+
 def vector_info(path: str | Path, layer: str | None = None) -> VectorInfo:
     """The header of a vector layer (default: the first). Raises DataError."""
     path = location(path)
