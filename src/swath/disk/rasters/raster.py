@@ -6,9 +6,8 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from threading import local
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from rasterio.windows import Window as RioWindow
 from swath.core.bands import Bands, valid_pixels
 from swath.core.errors import DataError
 from swath.core.grid import Grid
+from swath.core.threads import PerThread
 from swath.core.windows import Window
 from swath.disk.rasters.vrt_guard import GDAL_TYPES, PlainVrt, Source, plain_vrt
 from swath.disk.remote.access import Remote, location, redacted
@@ -109,7 +109,7 @@ class RasterReader:
         self.nodata = [
             self.info.nodata[i - 1] if self.info.nodata[i - 1] is not None else nodata_value for i in self.indexes
         ]
-        self._handles = local()
+        self._handle = PerThread(partial(open_dataset, self.path))
 
     @classmethod
     def of(cls, path: str | Path, bands: Bands) -> RasterReader:
@@ -155,10 +155,6 @@ class RasterReader:
             ) from e
         return pixels, valid
 
-    def _handle(self) -> Any:
-        if not hasattr(self._handles, "source"):
-            self._handles.source = open_dataset(self.path)
-        return self._handles.source
 
 
 def _whole_copy(path: Path) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from threading import local
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +20,7 @@ from swath.core.errors import DataError
 from swath.core.events import Events
 from swath.core.grid import Bounds, Grid
 from swath.core.legend import Legend, unknown_values
+from swath.core.threads import PerThread
 from swath.core.windows import Window
 from swath.disk.rasters import raster
 from swath.disk.rasters.crs import crs_name, on_grid
@@ -115,7 +116,8 @@ class RasterLabels:
         self.coloured = bool(legend.colours) and self.info.count >= 3
         self.nodata, self.nodata_is_class = _label_nodata(self.info, legend)
         events.count("nodata tag equal to a class not applied", int(self.nodata_is_class))
-        self._handles = local()
+        warped = partial(_warped, path, grid, add_alpha=self.info.alpha is None)
+        self._handle = PerThread(warped if self.warp else partial(raster.open_dataset, path))
 
     def read(self, window: Window) -> NDArray[Any]:
         """Indices (h, w)."""
@@ -165,18 +167,12 @@ class RasterLabels:
             cause = redacted(str(e.__cause__ or e), self.path)
             raise DataError("raster-corrupt", self.path, f"cannot be read ({cause})", "replace the file") from e
 
-    def _handle(self) -> Any:
-        if not hasattr(self._handles, "source"):
-            source = raster.open_dataset(self.path)
-            self._handles.source = self._warped(source) if self.warp else source
-        return self._handles.source
 
-    def _warped(self, source: Any) -> Any:
-        """The source on the image's grid, with an alpha band that tells what it covers; no nodata tag is applied."""
-        grid = self.grid
-        return WarpedVRT(source, crs=grid.crs, transform=grid.transform, height=grid.height, width=grid.width,
-                         resampling=Resampling.nearest, src_nodata=None, nodata=None,
-                         add_alpha=self.info.alpha is None, tolerance=1e-6)  # fmt: skip
+def _warped(path: Path, grid: Grid, *, add_alpha: bool) -> Any:
+    """A label raster on the image's grid, with an alpha band that tells what it covers; no nodata tag is applied."""
+    return WarpedVRT(raster.open_dataset(path), crs=grid.crs, transform=grid.transform, height=grid.height,
+                     width=grid.width, resampling=Resampling.nearest, src_nodata=None, nodata=None,
+                     add_alpha=add_alpha, tolerance=1e-6)  # fmt: skip
 
 
 class InsideArea:

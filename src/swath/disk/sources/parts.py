@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from threading import Lock, local
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,6 +16,7 @@ from swath.core.bands import NodataRule, valid_pixels
 from swath.core.errors import DataError
 from swath.core.grid import Grid
 from swath.core.registry import called, lookup
+from swath.core.threads import OwnLock, PerThread
 from swath.core.windows import Window
 from swath.disk.rasters import raster
 from swath.disk.rasters.crs import crs_name, on_grid
@@ -130,7 +131,9 @@ class WarpedReader:
         self.rule: NodataRule = rule  # type: ignore[assignment]
         tags = [self.info.nodata[i - 1] for i in self.indexes]
         self.nodata = [nodata_value if t is None else t for t in tags]
-        self._handles = local()
+        self._handle = PerThread(partial(
+            _warped, path, grid, Resampling[resample], self.nodata[0] if rule != "none" else None, self.info.alpha is None
+        ))  # fmt: skip
 
     def read(self, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Raw pixels (C, h, w) of a window inside the grid, and where the raster has any."""
@@ -144,16 +147,14 @@ class WarpedReader:
             raise DataError("raster-corrupt", self.path, f"cannot be read ({cause})", "replace the file") from e
         return pixels, covered & valid_pixels(pixels, self.rule, self.nodata)
 
-    def _handle(self) -> Any:
-        if not hasattr(self._handles, "warped"):
-            nodata = self.nodata[0] if self.rule != "none" else None
-            self._handles.source = raster.open_dataset(self.path)
-            self._handles.warped = WarpedVRT(
-                self._handles.source, crs=self.grid.crs, transform=self.grid.transform, height=self.grid.height,
-                width=self.grid.width, resampling=Resampling[self.resample], src_nodata=nodata, nodata=nodata,
-                add_alpha=self.info.alpha is None, tolerance=1e-6,  # exact in each pixel, so that no window differs
-            )  # fmt: skip
-        return self._handles.warped
+
+def _warped(path: Any, grid: Grid, resampling: Resampling, nodata: float | None, add_alpha: bool) -> Any:
+    """An open raster on the reference grid."""
+    return WarpedVRT(
+        raster.open_dataset(path), crs=grid.crs, transform=grid.transform, height=grid.height, width=grid.width,
+        resampling=resampling, src_nodata=nodata, nodata=nodata, add_alpha=add_alpha,
+        tolerance=1e-6,  # exact in each pixel, so that no window differs
+    )  # fmt: skip
 
 
 class PluginReader:
@@ -187,7 +188,7 @@ class PluginReader:
         if part.source != "image":
             names = (part.source,) if len(names) == 1 else tuple(f"{part.source}:{n}" for n in names)
         self.names = names
-        self._lock = Lock()  # a user's reader need not know of threads
+        self._lock = OwnLock()  # a user's reader need not know of threads
         self.dtypes = (_dtype_of(self.own, part.function).name,) * len(names)
         self.nodata: tuple[float | None, ...] = (None,) * len(names)
 
