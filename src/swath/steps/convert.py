@@ -40,11 +40,22 @@ def convert(
     Raises ConfigError (format-unknown, extra-missing), DataError (format-unclear, format-malformed, class-unknown, ...),
     ResourceError (out-exists: something else is there, or the same without `overwrite`).
     """
-    started, source, out = time.monotonic(), Path(source), Path(out)
-    target = None if to == STORE else named_format(to)
+    source, out = Path(source), Path(out)
+    if to != STORE:
+        named_format(to)
     kind = source_format or told_format(source)
-    samples = with_legend(read_store(source) if kind == STORE else named_format(kind).read(source), legend)
+    samples = read_store(source) if kind == STORE else named_format(kind).read(source)
     require_place(source, out, to, overwrite=overwrite)
+    return convert_samples(samples, kind, out, to=to, legend=legend)
+
+
+def convert_samples(
+    samples: ForeignSamples, kind: str, out: Path, *, to: str, legend: Legend | None = None
+) -> dict[str, Any]:
+    """`convert` of samples that are being read already; `kind` is the name of where they come from."""
+    started = time.monotonic()
+    target = None if to == STORE else named_format(to)
+    samples = with_legend(samples, legend)
     seen: Counter[str] = Counter()
     watched = _watched(samples, seen)
     if target is None:
