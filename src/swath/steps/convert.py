@@ -144,4 +144,4 @@ def _watched(samples: ForeignSamples, seen: Counter[str]) -> ForeignSamples:
             seen["unfit names"] += safe_stem(s.name) != s.name
             yield s
 
-    return replace(samples, stream=stream)
+    return replace(samples, stream=stream, told=None)

@@ -17,7 +17,7 @@ import rasterio
 from made_samples import made, same
 
 from swath.core.errors import DataError
-from swath.disk.formats import FORMATS
+from swath.disk.formats import FORMATS, ForeignSamples
 from swath.disk.formats.literal import parse_literal
 from swath.disk.formats.protobuf import encode
 from swath.disk.formats.tfrecords import read_records, tensor_array, tensor_proto, write_record
@@ -316,3 +316,48 @@ def test_tensorflow_reads_the_records(tmp_path: Path) -> None:
         assert np.array_equal(found["labels"][:, :, 0], sample.labels)
         assert tensor_proto(found["image"]) == tf.io.serialize_tensor(found["image"]).numpy()
     shutil.rmtree(out)
+
+
+def test_channels_that_differ_are_told(tmp_path: Path) -> None:
+    out = FORMATS["nnunet"].write(made(3), tmp_path / "out")
+    channel = out / "imagesTr" / "town_i0_j0_0001.tif"
+    write_raster(channel, np.zeros((1, 4, 5), np.uint16))
+    with pytest.raises(DataError, match=r"j0_0001\.tif: is 5 x 4 pixels of uint16, its first channel 12 x 12 pixels of uint16"):
+        list(FORMATS["nnunet"].read(out))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_no_flipped_bit_gives_other_samples(name: str, tmp_path: Path) -> None:
+    """Whatever bit is changed: what Swath wrote comes back, or an error; layouts without checksums have one in the card."""
+    sent = made(4, splits=("trn", "tst"), side=8)
+    out = FORMATS[name].write(sent, tmp_path / "out")
+    wanted = contents(FORMATS[name].read(out))
+    rng = np.random.default_rng(1)
+    refused = 0
+    for file in sorted(f for f in out.rglob("*") if f.is_file()):
+        whole = file.read_bytes()
+        for at in rng.integers(0, len(whole), 12).tolist():
+            damaged = bytearray(whole)
+            damaged[at] ^= 1 << int(rng.integers(0, 8))
+            file.write_bytes(damaged)
+            try:
+                assert contents(FORMATS[name].read(out)) == wanted
+            except DataError:
+                refused += 1
+        file.write_bytes(whole)
+    assert refused
+    assert contents(FORMATS[name].read(out)) == wanted
+
+
+def contents(samples: ForeignSamples) -> list[tuple[str, bytes, bytes]]:
+    return sorted((s.split, s.image.tobytes(), s.labels.tobytes()) for s in samples)
+
+
+def test_the_card_tells_when_samples_were_changed(tmp_path: Path) -> None:
+    out = FORMATS["folders"].write(made(3, splits=("trn",)), tmp_path / "out")
+    mask = out / "trn" / "masks" / "town_i0_j0.tif"
+    write_raster(mask, np.ones((1, 12, 12), np.uint8))
+    with pytest.raises(DataError, match=r"their checksum differs; put back what was written, or remove swath\.json"):
+        list(FORMATS["folders"].read(out))
+    (out / "swath.json").unlink()
+    assert any((s.labels == 1).all() for s in FORMATS["folders"].read(out))
