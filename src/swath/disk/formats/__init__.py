@@ -22,6 +22,7 @@ from swath.disk.formats.foreign import (
     read_card,
     told_sum,
     whole_patches,
+    widened,
     with_legend,
     write_card,
 )
@@ -50,7 +51,7 @@ class Format:
         path = Path(path)
         if not path.is_dir():
             raise DataError("file-missing", path, "no such directory", "name the directory of the samples")
-        return replace(self.reader(path), told=told_sum(read_card(path)[1]))
+        return widened(replace(self.reader(path), told=told_sum(read_card(path)[1])))
 
     def write(self, samples: ForeignSamples, path: str | Path) -> Path:
         """The layout at `path`, read back and compared pixel by pixel before it appears under its name.

@@ -24,6 +24,7 @@ from swath.disk.publish import card_fault, publish_card
 
 CARD = "swath.json"  # beside every layout that Swath writes; other readers pass it over
 _DTYPE = re.compile(r"^[<>|=]?[buif][1248]$")
+_WIDER = {"float16": "float32", "bool": "uint8"}
 _SUM = (1 << 64) - 1
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
@@ -151,9 +152,10 @@ class Stems:
     def __init__(self) -> None:
         self._seen: set[tuple[str, str]] = set()
 
-    def of(self, sample: ForeignSample, within: str | None = None) -> str:
-        """A stem for the sample that no earlier one has within its split (or within `within`)."""
+    def of(self, sample: ForeignSample, within: str | None = None, *, dots: bool = True) -> str:
+        """A stem for the sample that no earlier one has within its split (or within `within`); without `dots` none is in it."""
         stem, n, group = safe_stem(sample.name), 2, sample.split if within is None else within
+        stem = stem if dots else stem.replace(".", "_")
         found = stem
         while (group, found.lower()) in self._seen:
             found, n = f"{stem}_{n}", n + 1
@@ -224,6 +226,20 @@ def grid_of(value: Any, where: object) -> Grid | None:
         return Grid.from_dict(value)
     except (KeyError, TypeError, ValueError) as e:
         raise malformed(where, f"holds no grid ({e!r})") from e
+
+
+def widened(samples: ForeignSamples) -> ForeignSamples:
+    """The same samples, their pixels in the type that holds all of their values where maps know none like theirs."""
+    wide = _WIDER.get(samples.facts.dtype)
+    if wide is None:
+        return samples
+
+    def stream() -> Iterator[ForeignSample]:
+        for s in samples:
+            yield replace(s, image=s.image.astype(wide))
+
+    note = f"{samples.facts.dtype} pixels are held as {wide}, which changes no value"
+    return replace(samples, facts=replace(samples.facts, dtype=wide), stream=stream, notes=(*samples.notes, note), told=None)
 
 
 def with_legend(samples: ForeignSamples, legend: Legend | None = None) -> ForeignSamples:
