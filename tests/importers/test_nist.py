@@ -181,6 +181,13 @@ def test_the_databases_that_are_named_are_taken_and_no_others(tmp_path: Path) ->
         assert np.array_equal(pixels_of(scene.image), sample.image)
 
 
+def test_databases_in_the_folder_where_one_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    databases(tmp_path, cells=2, held_out=4)
+    monkeypatch.chdir(tmp_path)
+    Path("run.sh").write_text("train.py --train_database cells.lmdb --test_database held_out.lmdb\n")
+    assert swath.import_("nist", "run.sh", out="new")["scenes"] == 6
+
+
 def test_every_database_that_is_not_there_is_listed(tmp_path: Path) -> None:
     databases(tmp_path, cells=2)
     (tmp_path / "run.sh").write_text("train.py --train_database cells.lmdb --test_database none.lmdb --number_classes 3\n")

@@ -122,6 +122,21 @@ def test_what_is_there_is_not_replaced(store: Path, tmp_path: Path) -> None:
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years"
 
 
+def test_beside_samples_by_others_there_is_place(tmp_path: Path) -> None:
+    source = tmp_path / "project"
+    FORMATS["lmdb"].write(made(4, splits=("trn", "tst")), source)
+    with pytest.raises(ResourceError, match="lies in the source"):
+        convert(source, source / "made.store", to="store")
+    (source / "swath.json").unlink()
+    told = convert(source, source / "made.store", to="store")
+    assert told["samples"] == {"trn": 2, "val": 0, "tst": 2}
+    assert store_faults(source / "made.store") == []
+    assert convert(source, source / "deep" / "web", to="webdataset")["samples"] == told["samples"]
+    for out, word in ((source / "train", "lies in"), (source / "Test" / "x", "lies in"), (source, "is"), (tmp_path, "holds")):
+        with pytest.raises(ResourceError, match=f"{word} the source"):
+            convert(source, out, to="webdataset", source_format="lmdb", overwrite=True)
+
+
 def test_what_cannot_be_named(store: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean 'folders'"):
         convert(store, tmp_path / "a", to="folder")

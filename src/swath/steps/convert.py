@@ -14,7 +14,7 @@ import numpy as np
 
 from swath.core.errors import DataError, ResourceError
 from swath.core.legend import Legend
-from swath.core.splits import SPLITS
+from swath.core.splits import SPLIT_OF, SPLITS
 from swath.disk.formats import ForeignSample, ForeignSamples, Format, format_of, named_format
 from swath.disk.formats.foreign import CARD, finite, safe_stem, with_legend
 from swath.disk.formats.swathstore import read_store, store_from_samples
@@ -87,10 +87,16 @@ def told_format(source: Path) -> str:
 
 
 def require_place(source: Path, out: Path, to: str, *, overwrite: bool) -> None:
-    """Nothing, or a ResourceError where `out` is taken: only samples made by Swath are ever replaced, and not silently."""
+    """Nothing, or a ResourceError where `out` is taken: only samples made by Swath are ever replaced, and not silently.
+
+    Inside the source there is place beside samples by others; not in what Swath wrote, which is replaced as a whole, nor
+    under a name that stands for a split there.
+    """
     there, here = out.resolve(), source.resolve()
-    if there == here or here in there.parents or there in here.parents:
-        raise ResourceError("out-exists", out, "and the source lie in each other", "name another place")
+    inside = here in there.parents and (_is_ours(here) or bool({p.lower() for p in there.relative_to(here).parts} & SPLIT_OF.keys()))
+    if there == here or there in here.parents or inside:
+        told = "holds" if there in here.parents else "is" if there == here else "lies in"
+        raise ResourceError("out-exists", out, f"{told} the source {source}", "name another place")
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not _is_ours(out):
