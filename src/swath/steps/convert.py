@@ -18,6 +18,8 @@ from swath.core.splits import SPLIT_OF, SPLITS
 from swath.disk.formats import ForeignSample, ForeignSamples, Format, format_of, named_format
 from swath.disk.formats.foreign import CARD, finite, safe_stem, with_legend
 from swath.disk.formats.swathstore import read_store, store_from_samples
+from swath.disk.publish import sweep
+from swath.disk.stores.store import unfinished
 
 STORE = "store"
 _IN_FILE_NAMES = {"folders", "nnunet"}
@@ -46,6 +48,8 @@ def convert(
     kind = source_format or told_format(source)
     samples = read_store(source) if kind == STORE else named_format(kind).read(source)
     require_place(source, out, to, overwrite=overwrite)
+    if out.parent.is_dir():
+        sweep(out.parent)  # what an earlier conversion left behind when it was killed
     return convert_samples(samples, kind, out, to=to, legend=legend)
 
 
@@ -97,7 +101,7 @@ def require_place(source: Path, out: Path, to: str, *, overwrite: bool) -> None:
     if there == here or there in here.parents or inside:
         told = "holds" if there in here.parents else "is" if there == here else "lies in"
         raise ResourceError("out-exists", out, f"{told} the source {source}", "name another place")
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())) or (to == STORE and unfinished(out)):
         return
     if not _is_ours(out):
         raise ResourceError("out-exists", out, "is there and holds no samples made by Swath", "name another place")

@@ -29,7 +29,7 @@ from swath.core.threads import OwnLock
 from swath.core.windows import Window
 from swath.disk.publish import card_fault, file_sha256, publish, publish_card
 from swath.disk.stores.codecs import require_codec
-from swath.disk.stores.recordspool import RecordSpool
+from swath.disk.stores.recordspool import JOURNAL, RecordSpool
 from swath.disk.stores.sample import Place, Sample, Samples, cut
 from swath.disk.stores.schema import Schema
 
@@ -84,6 +84,12 @@ def read_card(directory: Path) -> dict[str, Any]:
     if fault:
         raise DataError("store-corrupt", file, fault, "put back the card as it was, or make the store anew")
     return dict(card)
+
+
+def unfinished(directory: Path) -> bool:
+    """True for a directory with nothing but a store that is being made, or whose making was killed."""
+    names = {p.name for p in directory.iterdir() if not p.name.startswith(".")} if directory.is_dir() else set()
+    return JOURNAL in {p.name for p in directory.glob(".*")} and names <= {"records.bin", "index.npy", "tiles.gpkg"}
 
 
 def fitting_card(
