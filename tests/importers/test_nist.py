@@ -6,14 +6,16 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import rasterio
 from made_samples import made
 from tiny_town import pixels, squares, truth, write_image
 
 import swath
 from swath.cli import main
 from swath.config import Config, load_config
-from swath.core.errors import ConfigError
+from swath.core.errors import ConfigError, DataError
 from swath.disk.formats import FORMATS
 from swath.disk.scenes.manifest import read_manifest
 
@@ -148,3 +150,47 @@ def test_a_hundred_cells_check(tmp_path: Path, data_dir: Path) -> None:
     result = swath.import_("nist", data_dir / "cells", out=tmp_path / "new")
     assert result["scenes"] == 100
     assert swath.check(result["config"])["ok"]
+
+
+def pixels_of(path: object) -> Any:
+    with rasterio.open(str(path)) as source:
+        return source.read()
+
+
+def databases(folder: Path, **seeds: int) -> None:
+    """LMDB environments of three samples each, by the seed of their noise, all named as somebody liked."""
+    for name, seed in seeds.items():
+        FORMATS["lmdb"].write(made(3, seed=seed, splits=("trn",)), folder / "new")
+        shutil.move(folder / "new" / "train-made.lmdb", folder / f"{name}.lmdb")
+        shutil.rmtree(folder / "new")
+
+
+def test_the_databases_that_are_named_are_taken_and_no_others(tmp_path: Path) -> None:
+    for where in ("a", "b"):
+        (tmp_path / where).mkdir()
+    databases(tmp_path / "a", stars=1, cells=2, train_other=3)
+    databases(tmp_path / "b", held_out=4)
+    for kind in ("images", "masks"):  # the example that came with the program
+        write_image(tmp_path / "data" / kind / "img.tif", truth(squares(1))[None], None)
+    (tmp_path / "run.sh").write_text("train.py --train_database a/cells.lmdb --test_database b/held_out.lmdb\n")
+    result = swath.import_("nist", tmp_path / "run.sh", out=tmp_path / "new")
+    scenes = read_manifest(result["manifest"])
+    wanted = [("trn", s) for s in made(3, seed=2)] + [("val", s) for s in made(3, seed=4)]
+    assert [s.split for s in scenes] == [split for split, _ in wanted]
+    for scene, (_, sample) in zip(scenes, wanted, strict=True):
+        assert np.array_equal(pixels_of(scene.image), sample.image)
+
+
+def test_databases_in_the_folder_where_one_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    databases(tmp_path, cells=2, held_out=4)
+    monkeypatch.chdir(tmp_path)
+    Path("run.sh").write_text("train.py --train_database cells.lmdb --test_database held_out.lmdb\n")
+    assert swath.import_("nist", "run.sh", out="new")["scenes"] == 6
+
+
+def test_every_database_that_is_not_there_is_listed(tmp_path: Path) -> None:
+    databases(tmp_path, cells=2)
+    (tmp_path / "run.sh").write_text("train.py --train_database cells.lmdb --test_database none.lmdb --number_classes 3\n")
+    with pytest.raises(DataError, match=r"1 missing or unmatched: \S*none\.lmdb"):
+        swath.import_("nist", tmp_path / "run.sh", out=tmp_path / "new")
+    assert not (tmp_path / "new").exists()

@@ -149,6 +149,31 @@ def test_the_tutorial(tmp_path: Path) -> None:
     assert "computed when the script runs" in rows(result)["to_tfrecords.output_dir"]["note"]
 
 
+def test_arguments_without_a_name_count_too(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(
+        'ds = TFRecords("/tmp/records").read(batch_size=4)\nothers = DatasetFromPatchesImages({"x": ["a.tif"]})\n'
+        "others.get_tf_dataset(16)\nothers.to_tfrecords('/tmp', 100)\nz = tf.one_hot(y, 3)\nopt = Adam(1e-3)\nf.read(7)\n"
+    )
+    result = swath.import_("otb", tmp_path / "train.py", out=tmp_path / "new")
+    found = {k: r["value"] for k, r in rows(result).items() if "." in k and " " not in k}
+    assert found == {
+        "TFRecords.path": "/tmp/records", "read.batch_size": 4, "DatasetFromPatchesImages.filenames_dict": {"x": ["a.tif"]},
+        "get_tf_dataset.batch_size": 16, "to_tfrecords.output_dir": "/tmp", "to_tfrecords.n_samples_per_shard": 100,
+        "one_hot.labels": "y", "one_hot.nb_classes": 3, "Adam.learning_rate": 0.001,
+    }  # fmt: skip
+    config = load_config(result["config"])
+    assert config.legend().ids == (0, 1, 2)
+    assert config.train.lr == 0.001
+    assert "(normalize_inputs)" not in rows(result)
+
+
+def test_scaling_by_the_model_is_told(tmp_path: Path) -> None:
+    text = "def normalize_inputs(self, inputs):\n    return {'x': inputs['x'] * 0.0001}\n\nfit(epochs=2)\none_hot(depth=2)\n"
+    (tmp_path / "train.py").write_text(text)
+    result = swath.import_("otb", tmp_path / "train.py", out=tmp_path / "new")
+    assert "bands.method=standard" in rows(result)["(normalize_inputs)"]["note"]
+
+
 @pytest.mark.parametrize("kind", ["tfrecords", "patches-images"])
 def test_folders_of_samples_become_scenes(kind: str, tmp_path: Path) -> None:
     FORMATS[kind].write(made(6, ids=(0, 1)), tmp_path / "base")

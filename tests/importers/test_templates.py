@@ -53,7 +53,7 @@ def keys_of(path: Path) -> list[str]:
         assert len(calls) > 15
         return [
             "DatasetFromPatchesImages.filenames_dict", "get_tf_dataset.batch_size", "get_tf_dataset.targets_keys",
-            "to_tfrecords.output_dir", "to_tfrecords.n_samples_per_shard", "read.shuffle_buffer_size", "read.batch_size",
+            "to_tfrecords.output_dir", "to_tfrecords.n_samples_per_shard", "TFRecords.path", "read.shuffle_buffer_size", "read.batch_size",
             "read.target_keys", "one_hot.labels", "one_hot.nb_classes", "compile.loss", "compile.optimizer",
             "compile.metrics", "Adam.learning_rate", "fit.epochs", "fit.validation_data",
         ]  # fmt: skip

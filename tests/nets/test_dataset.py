@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import shutil
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sealed import reseal
 
 import swath
 from swath.core.errors import DataError
@@ -45,6 +48,26 @@ def test_a_config_gives_the_samples_of_its_rasters(trained: Path, store: Path) -
         assert torch.equal(mine[i]["labels"], theirs[i]["labels"])
         assert torch.allclose(mine[i]["image"], theirs[i]["image"], atol=1e-6)
     assert len(swath.open_dataset(store, split="val")) > 0
+
+
+def test_copies_in_other_processes_give_the_same_samples(trained: Path, store: Path) -> None:
+    sources = [swath.open_dataset(store), swath.open_dataset(trained), swath.open_dataset(trained, "train.cache=none")]
+    for data in sources:
+        data[0]  # files are open already
+        copy = pickle.loads(pickle.dumps(data))
+        assert len(copy) == len(data)
+        for i in (0, 5, len(data) - 1):
+            assert torch.equal(copy[i]["image"], data[i]["image"])
+            assert torch.equal(copy[i]["labels"], data[i]["labels"])
+
+
+def test_workers_that_are_forked_or_spawned_give_the_same_batches(trained: Path, store: Path) -> None:
+    for context, data in (("spawn", swath.open_dataset(store)), ("fork", swath.open_dataset(trained, "train.cache=none"))):
+        wanted = torch.stack([data[i]["image"] for i in range(len(data))])
+        loader = torch.utils.data.DataLoader(data, batch_size=3, num_workers=2, multiprocessing_context=context)
+        batches = list(loader)
+        assert torch.equal(torch.cat([b["image"] for b in batches]), wanted)
+        assert len(list(chain(*(b["scene"] for b in batches)))) == len(data)
 
 
 def numbers(store: Path, **options: Any) -> list[list[float]]:
@@ -110,6 +133,18 @@ def test_stats_are_those_of_the_valid_pixels(store: Path) -> None:
         assert found["max"] == band.max()
         assert found["mean"] == pytest.approx(band.mean())
         assert found["std"] == pytest.approx(band.std())
+
+
+def test_a_split_without_samples_has_no_stats(store: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(store, tmp_path / "copy.store")
+    index = np.load(copy / "index.npy")
+    index["split"] = 0
+    np.save(copy / "index.npy", index)
+    reseal(copy)
+    empty = swath.open_dataset(copy, split="tst")
+    assert len(empty) == 0
+    assert set(empty.stats()) == set(empty.bands.names)
+    assert all(v is None for band in empty.stats().values() for v in band.values())
 
 
 def test_a_sampler_of_the_config_works_here_too(store: Path) -> None:

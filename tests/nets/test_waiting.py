@@ -48,5 +48,24 @@ def test_the_share_is_that_since_it_was_last_asked_for() -> None:
     ],
 )
 def test_the_advice_fits_the_source(source: str, codec: str, cache: str, words: list[str]) -> None:
-    text = waiting_advice(source, codec, cache)
+    text = waiting_advice(source, codec, cache, 2, 8)
     assert all(word in text for word in words)
+
+
+@pytest.mark.parametrize("source", ["rasters", "store"])
+@pytest.mark.parametrize(
+    ("threads", "cores", "words"),
+    [
+        (0, 1, "give it more cores (its one core reads and learns: more threads do not help)"),
+        (1, 1, "give it more cores (its one core reads and learns: more threads do not help)"),
+        (2, 2, "give it more cores (2 threads read on 2 cores: more threads do not help)"),
+        (16, 4, "give it more cores (16 threads read on 4 cores: more threads do not help)"),
+        (0, 2, "read with more threads (runtime.workers)"),
+        (3, 4, "read with more threads (runtime.workers)"),
+    ],
+)
+def test_more_threads_are_advised_only_where_a_core_is_left(source: str, threads: int, cores: int, words: str) -> None:
+    for cache in ("auto", "disk"):
+        text = waiting_advice(source, "none", cache, threads, cores)
+        assert text.endswith(f"or {words}")
+        assert ("runtime.workers" in text) == (words[:4] == "read")

@@ -122,6 +122,47 @@ def test_what_is_there_is_not_replaced(store: Path, tmp_path: Path) -> None:
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years"
 
 
+@pytest.mark.parametrize("at", ["publish_store", "publish_card"])
+def test_a_killed_conversion_goes_on(at: str, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    whole = convert(store, tmp_path / "web", to="webdataset")
+    convert(tmp_path / "web", tmp_path / "whole.store", to="store")
+    with monkeypatch.context() as patch:
+        patch.setattr(f"swath.disk.{'formats.swathstore' if at == 'publish_store' else 'stores.store'}.{at}", die)
+        with pytest.raises(KeyboardInterrupt):
+            convert(tmp_path / "web", tmp_path / "made.store", to="store")
+    assert (tmp_path / "made.store" / "index.npy").exists() == (at == "publish_card")
+    with pytest.raises(ResourceError, match="no samples made by Swath"):
+        convert(store, tmp_path / "made.store", to="folders")
+    assert convert(tmp_path / "web", tmp_path / "made.store", to="store")["samples"] == whole["samples"]
+    files = [sorted((p.name, p.read_bytes()) for p in (tmp_path / f"{n}.store").iterdir()) for n in ("made", "whole")]
+    assert files[0] == files[1]
+
+
+def test_what_a_killed_conversion_left_is_swept_away(store: Path, tmp_path: Path) -> None:
+    left = tmp_path / ".web.4194999-0badcafe.part"  # no process has so high a number
+    (left / "trn").mkdir(parents=True)
+    convert(store, tmp_path / "web", to="webdataset")
+    assert [p.name for p in tmp_path.iterdir()] == ["web"]
+
+
+def test_beside_samples_by_others_there_is_place(tmp_path: Path) -> None:
+    source = tmp_path / "project"
+    FORMATS["lmdb"].write(made(4, splits=("trn", "tst")), source)
+    with pytest.raises(ResourceError, match="lies in the source"):
+        convert(source, source / "made.store", to="store")
+    (source / "swath.json").unlink()
+    told = convert(source, source / "made.store", to="store")
+    assert told["samples"] == {"trn": 2, "val": 0, "tst": 2}
+    assert store_faults(source / "made.store") == []
+    assert convert(source, source / "deep" / "web", to="webdataset")["samples"] == told["samples"]
+    for out, word in ((source / "train", "lies in"), (source / "Test" / "x", "lies in"), (source, "is"), (tmp_path, "holds")):
+        with pytest.raises(ResourceError, match=f"{word} the source"):
+            convert(source, out, to="webdataset", source_format="lmdb", overwrite=True)
+
+
 def test_what_cannot_be_named(store: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean 'folders'"):
         convert(store, tmp_path / "a", to="folder")

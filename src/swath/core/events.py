@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from threading import Lock
+
+from swath.core.threads import OwnLock
 
 
 class Events:
@@ -11,7 +12,7 @@ class Events:
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
-        self._lock = Lock()
+        self._lock = OwnLock()
 
     def count(self, event: str, times: int = 1) -> None:
         """Adds `times` (0 is not shown)."""

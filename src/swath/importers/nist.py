@@ -7,6 +7,7 @@ from typing import Any
 
 from swath.core.errors import ConfigError
 from swath.core.legend import palette
+from swath.core.splits import Split
 from swath.disk.formats import lmdb
 from swath.importers.folders import add_classes, add_pairs, pair_folders
 from swath.importers.nist_keys import AUGMENT, NIST
@@ -16,6 +17,7 @@ from swath.importers.report import Draft, Rule, Table, fill
 from swath.importers.samples import take_samples
 from swath.importers.scripts import shell_arguments
 
+_DATABASES: dict[str, Split] = {"train.train_database": "trn", "train.test_database": "tst"}
 PROGRAMS = {"build_lmdb": "build_lmdb", "train": "train", "train_unet": "train", "inference": "inference",
             "inference_unet": "inference"}  # fmt: skip
 
@@ -69,14 +71,17 @@ def _scenes(draft: Draft, out: Path, pairing: Pairing, *, overwrite: bool) -> No
     images, masks = (
         located(v or default, draft) for v, default in zip(named, ("data/images", "data/masks"), strict=True)
     )
-    database = located(draft.get("train.train_database", "no database"), draft)
-    if images and masks:
+    databases = [(split, place) for key, split in _DATABASES.items()
+                 if draft.get(key) and (place := located(draft.old[key], draft))]  # fmt: skip
+    builds = any(key.startswith("build_lmdb.") for key in draft.old)
+    if images and masks and (builds or not databases):  # what the databases were made of
         add_pairs(draft, images, masks, None, pairing, key="(pairs)")
         if "build_lmdb.train_fraction" not in draft.old:
             _split(draft)
-    elif database is not None:
-        take_samples(draft, database.parent, out, kind="lmdb", test_is="val", overwrite=overwrite)
-    for key in ("build_lmdb.image_folder", "build_lmdb.mask_folder", "train.train_database"):
+    elif len(databases) == len([key for key in _DATABASES if draft.get(key)]) > 0:
+        samples = lmdb.read_environments(databases[0][1].parent, databases)
+        take_samples(draft, samples.source, out, samples=samples, kind="lmdb", test_is="val", overwrite=overwrite)
+    for key in ("build_lmdb.image_folder", "build_lmdb.mask_folder", *_DATABASES):
         if draft.get(key) and not draft.scenes:
             expected(draft.old[key], draft)
     if not draft.scenes:

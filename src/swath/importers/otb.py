@@ -12,7 +12,7 @@ from swath.importers.otb_keys import FUNCTIONS, OTB, further, plain
 from swath.importers.otb_scenes import LABELS, VECTORS, add_scene, point_commands
 from swath.importers.report import Draft, Rule, Table, few, fill, number, whole
 from swath.importers.samples import take_samples
-from swath.importers.scripts import Argument, python_arguments, shell_arguments
+from swath.importers.scripts import Argument, python_arguments, script_text, shell_arguments
 
 
 def import_otb(draft: Draft, out: Path, *, overwrite: bool) -> None:
@@ -36,6 +36,9 @@ def import_otb(draft: Draft, out: Path, *, overwrite: bool) -> None:
     where = lambda key: f"{draft.source} {key}"  # noqa: E731
     fill(draft, {**OTB, **_DATA, **others}, where, lambda key: key if key in others else plain(key))
     point_commands(draft)
+    if python and "def normalize_inputs" in script_text(draft.source):
+        draft.add("(normalize_inputs)", None, "the model's own scaling is not run: here it is fitted on the training pixels and "
+                  "kept in the model (bands.method=standard)")  # fmt: skip
     if draft.classes:
         _always(draft)
 

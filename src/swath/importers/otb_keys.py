@@ -322,6 +322,11 @@ OTB: Table = {
     "fit.validation_data": dropped("the rows with split val, or blocks held out"),
 }  # fmt: skip
 
-FUNCTIONS = {
-    key.partition(".")[0] for key in OTB if key[0].islower() or key.startswith(("Adam", "Dataset", "TFRec", "FCNN"))
-}
+_IN_ORDER = {  # names of arguments that are often given without
+    "TFRecords": ("path",), "DatasetFromPatchesImages": ("filenames_dict",), "get_tf_dataset": ("batch_size",),
+    "to_tfrecords": ("output_dir", "n_samples_per_shard"), "one_hot": ("labels", "nb_classes"), "Adam": ("learning_rate",),
+}  # fmt: skip
+FUNCTIONS: dict[str, tuple[str, ...]] = {
+    name: _IN_ORDER.get(name, ()) for name in (key.partition(".")[0] for key in OTB)
+    if name[0].islower() or name.startswith(("Adam", "Dataset", "TFRec", "FCNN"))
+}  # fmt: skip

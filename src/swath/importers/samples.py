@@ -6,24 +6,28 @@ from collections import Counter
 from pathlib import Path
 
 from swath.core.errors import DataError
+from swath.disk.formats import ForeignSamples, named_format
 from swath.disk.formats.foreign import read_card
 from swath.disk.formats.tiff import rasters
 from swath.importers.report import Draft
-from swath.steps.convert import convert
+from swath.steps.convert import convert_samples, require_place
 
 FOLDER = "samples"
 
 
 def take_samples(
-    draft: Draft, source: Path, out: Path, *, kind: str | None = None, test_is: str = "tst", overwrite: bool = False
-) -> None:
+    draft: Draft, source: Path, out: Path, *, kind: str, samples: ForeignSamples | None = None, test_is: str = "tst",
+    overwrite: bool = False,
+) -> None:  # fmt: skip
     """Writes every sample below `source` as a GeoTIFF with its mask to `out`/samples, one scene each.
 
-    `kind` is a format of `swath convert` (None: told from the files); scenes of the old test split become `test_is`.
+    `kind` is a format of `swath convert`, `samples` are those wanted of it (None: all); scenes of the old test split become
+    `test_is`.
     Classes are those found. Raises DataError, ConfigError and ResourceError as `swath convert`.
     """
     made = out / FOLDER
-    told = convert(source, made, to="folders", source_format=kind, overwrite=overwrite)
+    require_place(source, made, "folders", overwrite=overwrite)
+    told = convert_samples(samples or named_format(kind).read(source), kind, made, to="folders")
     card, _ = read_card(made)
     if card is None or card.legend is None:
         raise DataError("import-samples", made, "has no class table", "report this")

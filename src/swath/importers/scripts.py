@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import shlex
-from collections.abc import Container, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,8 +63,9 @@ def shell_arguments(path: Path) -> list[Argument]:
     return found
 
 
-def python_arguments(path: Path, functions: Container[str]) -> list[Argument]:
-    """The keyword arguments of calls to `functions`, and the parameters given to OTB applications, in order.
+def python_arguments(path: Path, functions: Mapping[str, Sequence[str]]) -> list[Argument]:
+    """The arguments of calls to `functions`, and the parameters given to OTB applications, in order; those given without a
+    name have the names that `functions` lists.
 
     Names of plain constants are put in; any other expression stays as text and is marked as computed.
     """
@@ -145,7 +146,7 @@ def _application(node: ast.expr) -> str | None:
 
 
 def _call(
-    node: ast.Call, functions: Container[str], constants: dict[str, Any], apps: dict[str, str]
+    node: ast.Call, functions: Mapping[str, Sequence[str]], constants: dict[str, Any], apps: dict[str, str]
 ) -> Iterator[Argument]:
     name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
     owner = node.func.value.id if isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name) else ""
@@ -159,6 +160,7 @@ def _call(
             yield from (Argument(name, str(k), v) for k, v in values.items())
         yield from (Argument(name, k.arg, _literal(k.value, constants)) for k in node.keywords if k.arg)
     elif name in functions:
+        yield from (Argument(name, k, v) for k, v in zip(functions[name], given, strict=False))
         yield from (Argument(name, k.arg, _literal(k.value, constants)) for k in node.keywords if k.arg)
 
 

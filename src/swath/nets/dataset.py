@@ -77,15 +77,15 @@ class SampleDataset(Dataset[Item]):
         return {k: v[0] for k, v in self._item(Batch(image, labels, valid, (scene,))).items()}
 
     def stats(self) -> dict[str, dict[str, float | None]]:
-        """Smallest and largest value, mean and standard deviation of the raw valid pixels, per band name."""
+        """Smallest and largest value, mean and standard deviation of the raw valid pixels, per band name; None without any."""
         total = BandStatistics.empty(len(self.bands), self.samples.schema.dtype)
         for i in range(len(self)):
             found = self.samples.read(i)
             total = total + BandStatistics.of(found.image, found.valid)
+        told = {"min": total.minimum, "max": total.maximum, "mean": total.mean, "std": total.std}
         return {
-            name: {"min": float(total.minimum[i]), "max": float(total.maximum[i]), "mean": float(total.mean[i]), "std": float(total.std[i])}
-            for i, name in enumerate(self.bands.names)
-        }  # fmt: skip
+            name: {k: float(v[i]) if total.count else None for k, v in told.items()} for i, name in enumerate(self.bands.names)
+        }
 
     def loader(
         self, batch_size: int, *, targets: Sequence[str] = ("labels",), transform: Transform | None = None,

@@ -42,16 +42,16 @@ def choose_precision(wanted: str, device: torch.device) -> torch.dtype:
 
 def set_threads(wanted: int | str) -> int:
     """The number of threads the network uses from here on: `auto` is every core this process may use."""
-    count = _cores() if wanted == "auto" else int(wanted)
+    count = cores() if wanted == "auto" else int(wanted)
     torch.set_num_threads(count)
     return count
 
 
 def reading_threads(wanted: int | str) -> int:
     """The number of threads that read batches ahead: `auto` is two, and none on a single core."""
-    return (2 if _cores() > 1 else 0) if wanted == "auto" else int(wanted)
+    return (2 if cores() > 1 else 0) if wanted == "auto" else int(wanted)
 
 
-def _cores() -> int:
+def cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

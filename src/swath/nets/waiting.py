@@ -44,9 +44,12 @@ class WaitMeter:
         return round(waited / spent, 4) if spent else None
 
 
-def waiting_advice(source: str, codec: str, cache: str) -> str:
-    """What to do against waiting, given where samples come from and how they are stored."""
-    more = "read with more threads (runtime.workers)"
+def waiting_advice(source: str, codec: str, cache: str, threads: int, cores: int) -> str:
+    """What to do against waiting, given where samples come from, how they are stored, how many threads read them, and how
+    many cores this process may use: beyond one thread per core more of them only take time from each other.
+    """
+    busy = "its one core reads and learns" if cores == 1 else f"{threads} threads read on {cores} cores"
+    more = "read with more threads (runtime.workers)" if 1 < cores > threads else f"give it more cores ({busy}: more threads do not help)"
     if source != "store":
         keep = "keep the samples (train.cache=disk), " if cache != "disk" else ""
         return f"make a store (swath sample CONFIG), {keep}or {more}"

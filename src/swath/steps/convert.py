@@ -14,10 +14,12 @@ import numpy as np
 
 from swath.core.errors import DataError, ResourceError
 from swath.core.legend import Legend
-from swath.core.splits import SPLITS
+from swath.core.splits import SPLIT_OF, SPLITS
 from swath.disk.formats import ForeignSample, ForeignSamples, Format, format_of, named_format
 from swath.disk.formats.foreign import CARD, finite, safe_stem, with_legend
 from swath.disk.formats.swathstore import read_store, store_from_samples
+from swath.disk.publish import sweep
+from swath.disk.stores.store import unfinished
 
 STORE = "store"
 _IN_FILE_NAMES = {"folders", "nnunet"}
@@ -40,11 +42,24 @@ def convert(
     Raises ConfigError (format-unknown, extra-missing), DataError (format-unclear, format-malformed, class-unknown, ...),
     ResourceError (out-exists: something else is there, or the same without `overwrite`).
     """
-    started, source, out = time.monotonic(), Path(source), Path(out)
-    target = None if to == STORE else named_format(to)
+    source, out = Path(source), Path(out)
+    if to != STORE:
+        named_format(to)
     kind = source_format or told_format(source)
-    samples = with_legend(read_store(source) if kind == STORE else named_format(kind).read(source), legend)
+    samples = read_store(source) if kind == STORE else named_format(kind).read(source)
     require_place(source, out, to, overwrite=overwrite)
+    if out.parent.is_dir():
+        sweep(out.parent)  # what an earlier conversion left behind when it was killed
+    return convert_samples(samples, kind, out, to=to, legend=legend)
+
+
+def convert_samples(
+    samples: ForeignSamples, kind: str, out: Path, *, to: str, legend: Legend | None = None
+) -> dict[str, Any]:
+    """`convert` of samples that are being read already; `kind` is the name of where they come from."""
+    started = time.monotonic()
+    target = None if to == STORE else named_format(to)
+    samples = with_legend(samples, legend)
     seen: Counter[str] = Counter()
     watched = _watched(samples, seen)
     if target is None:
@@ -76,11 +91,17 @@ def told_format(source: Path) -> str:
 
 
 def require_place(source: Path, out: Path, to: str, *, overwrite: bool) -> None:
-    """Nothing, or a ResourceError where `out` is taken: only samples made by Swath are ever replaced, and not silently."""
+    """Nothing, or a ResourceError where `out` is taken: only samples made by Swath are ever replaced, and not silently.
+
+    Inside the source there is place beside samples by others; not in what Swath wrote, which is replaced as a whole, nor
+    under a name that stands for a split there.
+    """
     there, here = out.resolve(), source.resolve()
-    if there == here or here in there.parents or there in here.parents:
-        raise ResourceError("out-exists", out, "and the source lie in each other", "name another place")
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    inside = here in there.parents and (_is_ours(here) or bool({p.lower() for p in there.relative_to(here).parts} & SPLIT_OF.keys()))
+    if there == here or there in here.parents or inside:
+        told = "holds" if there in here.parents else "is" if there == here else "lies in"
+        raise ResourceError("out-exists", out, f"{told} the source {source}", "name another place")
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())) or (to == STORE and unfinished(out)):
         return
     if not _is_ours(out):
         raise ResourceError("out-exists", out, "is there and holds no samples made by Swath", "name another place")
@@ -133,4 +154,4 @@ def _watched(samples: ForeignSamples, seen: Counter[str]) -> ForeignSamples:
             seen["unfit names"] += safe_stem(s.name) != s.name
             yield s
 
-    return replace(samples, stream=stream)
+    return replace(samples, stream=stream, told=None)

@@ -27,7 +27,7 @@ from swath.nets import loop
 from swath.nets.augment import ORDER, AugmentOptions
 from swath.nets.batches import Batches, Scaler
 from swath.nets.checkpoint import load_checkpoint, save_checkpoint
-from swath.nets.device import choose_device, choose_precision, reading_threads, set_threads
+from swath.nets.device import choose_device, choose_precision, cores, reading_threads, set_threads
 from swath.nets.losses import build_loss
 from swath.nets.network import load_tensors, make_probe, model_card, new_net, numpy_tensors
 from swath.nets.optimisers import DEFAULT_LR, build_optimiser
@@ -179,7 +179,7 @@ def _session(project: Project, run: Path) -> Session:
     )  # fmt: skip
     make_directory(run)
     sweep(run)
-    meter = WaitMeter(waiting_advice(task.source, task.train.schema.codec, spec.cache))
+    meter = WaitMeter(waiting_advice(task.source, task.train.schema.codec, spec.cache, threads, cores()))
     return Session(project, run, task, learner, batches, _card(project, net, task), meter)
 
 

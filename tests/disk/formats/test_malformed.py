@@ -17,7 +17,7 @@ import rasterio
 from made_samples import made, same
 
 from swath.core.errors import DataError
-from swath.disk.formats import FORMATS
+from swath.disk.formats import FORMATS, ForeignSamples
 from swath.disk.formats.literal import parse_literal
 from swath.disk.formats.protobuf import encode
 from swath.disk.formats.tfrecords import read_records, tensor_array, tensor_proto, write_record
@@ -253,6 +253,30 @@ def test_unequal_counts_of_patches_are_told(tmp_path: Path) -> None:
         FORMATS["patches-images"].read(tmp_path)
 
 
+def stacked(folder: Path, *names: str, count: int = 3) -> None:
+    """Patches-images and labels whose values are their number in the list."""
+    folder.mkdir(exist_ok=True)
+    for number, name in enumerate(names):
+        write_raster(folder / f"{name}.tif", np.full((1, 8 * count, 8), number % 2 if "label" in name else number, "uint8"))
+
+
+def test_patches_of_a_source_of_any_name_pair_by_number(tmp_path: Path) -> None:
+    stacked(tmp_path, "xs_1", "labels_1", "xs_2", "labels_2", "xs_12", "labels_12")
+    samples = list(FORMATS["patches-images"].read(tmp_path))
+    assert [int(s.image[0, 0, 0]) for s in samples] == [0] * 3 + [4] * 3 + [2] * 3
+
+
+@pytest.mark.parametrize("names", [
+    ("xs_1", "pan_1", "labels_1"), ("xs_1", "labels_1", "labels-1"), ("xs_1", "xs_2", "labels_1", "labels_3"),
+])  # fmt: skip
+def test_patches_that_do_not_pair_are_listed(names: tuple[str, ...], tmp_path: Path) -> None:
+    stacked(tmp_path, *names)
+    with pytest.raises(DataError, match=r"labels do not pair: .*; name them image_1\.tif") as caught:
+        FORMATS["patches-images"].read(tmp_path)
+    alone = set(names) - ({"xs_1", "labels_1"} if "xs_2" in names else set())
+    assert all(f"{n}.tif" in caught.value.message for n in alone)
+
+
 def test_labels_of_one_value_per_patch(tmp_path: Path) -> None:
     write_raster(tmp_path / "source1.tif", np.arange(3 * 64, dtype="uint8").reshape(1, 24, 8))
     write_raster(tmp_path / "labels.tif", np.array([[[4], [0], [9]]], "uint8"))
@@ -316,3 +340,74 @@ def test_tensorflow_reads_the_records(tmp_path: Path) -> None:
         assert np.array_equal(found["labels"][:, :, 0], sample.labels)
         assert tensor_proto(found["image"]) == tf.io.serialize_tensor(found["image"]).numpy()
     shutil.rmtree(out)
+
+
+def test_channels_that_differ_are_told(tmp_path: Path) -> None:
+    out = FORMATS["nnunet"].write(made(3), tmp_path / "out")
+    channel = out / "imagesTr" / "town_i0_j0_0001.tif"
+    write_raster(channel, np.zeros((1, 4, 5), np.uint16))
+    with pytest.raises(DataError, match=r"j0_0001\.tif: is 5 x 4 pixels of uint16, its first channel 12 x 12 pixels of uint16"):
+        list(FORMATS["nnunet"].read(out))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_no_flipped_bit_gives_other_samples(name: str, tmp_path: Path) -> None:
+    """Whatever bit is changed: what Swath wrote comes back, or an error; layouts without checksums have one in the card."""
+    sent = made(4, splits=("trn", "tst"), side=8)
+    out = FORMATS[name].write(sent, tmp_path / "out")
+    wanted = contents(FORMATS[name].read(out))
+    rng = np.random.default_rng(1)
+    refused = 0
+    for file in sorted(f for f in out.rglob("*") if f.is_file()):
+        whole = file.read_bytes()
+        for at in rng.integers(0, len(whole), 12).tolist():
+            damaged = bytearray(whole)
+            damaged[at] ^= 1 << int(rng.integers(0, 8))
+            file.write_bytes(damaged)
+            try:
+                assert contents(FORMATS[name].read(out)) == wanted
+            except DataError:
+                refused += 1
+        file.write_bytes(whole)
+    assert refused
+    assert contents(FORMATS[name].read(out)) == wanted
+
+
+def contents(samples: ForeignSamples) -> list[tuple[str, bytes, bytes]]:
+    return sorted((s.split, s.image.tobytes(), s.labels.tobytes()) for s in samples)
+
+
+def test_the_card_tells_when_samples_were_changed(tmp_path: Path) -> None:
+    out = FORMATS["folders"].write(made(3, splits=("trn",)), tmp_path / "out")
+    mask = out / "trn" / "masks" / "town_i0_j0.tif"
+    write_raster(mask, np.ones((1, 12, 12), np.uint8))
+    with pytest.raises(DataError, match=r"their checksum differs; put back what was written, or remove swath\.json"):
+        list(FORMATS["folders"].read(out))
+    (out / "swath.json").unlink()
+    assert any((s.labels == 1).all() for s in FORMATS["folders"].read(out))
+
+
+def test_names_that_differ_by_a_dot_are_two_members(tmp_path: Path) -> None:
+    sent = made(2, splits=("trn",))
+    named = [replace(s, name=n) for s, n in zip(sent, ("a.b", "a_b"), strict=True)]
+    out = FORMATS["webdataset"].write(replace(sent, stream=lambda: iter(named)), tmp_path / "out")
+    assert [s.name for s in FORMATS["webdataset"].read(out)] == ["a.b", "a_b"]
+    with tarfile.open(out / "trn-000000.tar") as members:
+        assert {m.split(".")[0] for m in members.getnames()} == {"a_b", "a_b_2"}
+
+
+@pytest.mark.parametrize(("dtype", "wide"), [("float16", "float32"), ("bool", "uint8")])
+def test_types_that_no_raster_has_are_widened(dtype: str, wide: str, tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    image = (np.random.default_rng(0).normal(0, 9, (4, 8, 8, 2)) if dtype == "float16" else np.eye(8)[None, ..., None] * np.ones(2)).astype(dtype)
+    image = np.broadcast_to(image, (4, 8, 8, 2))
+    (tmp_path / "old").mkdir()
+    with h5py.File(tmp_path / "old" / "trn_samples.hdf5", "w") as sink:
+        sink["sat_img"], sink["map_img"] = image, np.tile(np.int16([0, 1]), (4, 8, 4))
+    samples = FORMATS["hdf5"].read(tmp_path / "old")
+    assert samples.notes == (f"{dtype} pixels are held as {wide}, which changes no value",)
+    for name in FORMATS:
+        out = FORMATS[name].write(samples, tmp_path / name)
+        back = [s.image for s in FORMATS[name].read(out)]
+        assert all(b.dtype == wide for b in back)
+        assert np.array_equal(np.stack(back), image.transpose(0, 3, 1, 2).astype(wide))

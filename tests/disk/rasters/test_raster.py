@@ -184,6 +184,13 @@ def test_a_palette_is_told(tmp_path: Path) -> None:
     assert raster_info(path).palette
 
 
+def test_band_names_in_another_encoding_are_none(make_raster: MakeRaster) -> None:
+    path = make_raster("a.tif", pixels(height=4, width=4), descriptions=["bande a", "bande b", "bande c"])
+    path.write_bytes(path.read_bytes().replace(b"bande a", b"band\xe9 a"))
+    assert raster_info(path).names == ("red", "green", "blue")
+    assert RasterReader(path).read(Window(0, 0, 4, 4))[1].all()
+
+
 def test_threads_have_their_own_handles(make_raster: MakeRaster) -> None:
     array = pixels(height=64, width=64)
     reader = RasterReader(make_raster("a.tif", array, tiled=True, blockxsize=16, blockysize=16, compress="deflate"))

@@ -20,9 +20,12 @@ from swath.core.errors import ConfigError, DataError, SwathError
 from swath.core.grid import Grid
 from swath.core.legend import ClassEntry, Legend, palette
 from swath.core.splits import Split
+from swath.disk.publish import card_fault, publish_card
 
 CARD = "swath.json"  # beside every layout that Swath writes; other readers pass it over
 _DTYPE = re.compile(r"^[<>|=]?[buif][1248]$")
+_WIDER = {"float16": "float32", "bool": "uint8"}
+_SUM = (1 << 64) - 1
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -59,26 +62,51 @@ class Facts:
 
 
 @dataclass(frozen=True)
+class Sum:
+    """How many samples there are, and a checksum of their splits, pixels and labels in any order; with `masks` of the masks."""
+
+    count: int = 0
+    total: int = 0
+    masks: bool = False
+
+    def plus(self, sample: ForeignSample, ignore: int | None) -> Sum:
+        """With one sample more."""
+        print_ = fingerprint(sample, ignore)
+        if self.masks:
+            print_ = zlib.crc32(np.packbits(sample.mask).tobytes(), print_)
+        return Sum(self.count + 1, self.total + zlib.crc32(sample.split.encode(), print_) & _SUM, self.masks)
+
+
+@dataclass(frozen=True)
 class ForeignSamples:
-    """Samples that are read anew each time they are iterated over, one at a time; `notes` say what a reader assumed."""
+    """Samples that are read anew each time they are iterated over, one at a time; `notes` say what a reader assumed, `told`
+    is what Swath wrote beside them.
+    """
 
     source: Path
     facts: Facts
     stream: Callable[[], Iterator[ForeignSample]]
     notes: tuple[str, ...] = ()
-    count: int | None = None
+    told: Sum | None = None
 
     def __iter__(self) -> Iterator[ForeignSample]:
-        """The samples, each checked against the facts. Raises DataError naming source and sample, and where some lack."""
-        seen = 0
+        """The samples, each checked against the facts, in the end all against what is told of them.
+
+        Raises DataError naming source and sample, where some lack, and where they are not those that were written.
+        """
+        seen = Sum(masks=self.told is not None and self.told.masks)
         for sample in self.stream():
             fault = _fault(sample, self.facts)
             if fault:
                 raise malformed(self.source, f"sample {sample.name}: {fault}")
-            seen += 1
+            if self.told is not None:
+                seen = seen.plus(sample, self.facts.ignore)
             yield sample
-        if self.count not in (None, seen):
-            raise malformed(self.source, f"holds {seen} samples, its card tells of {self.count}")
+        if self.told is not None and seen.count != self.told.count:
+            raise malformed(self.source, f"holds {seen.count} samples, its card tells of {self.told.count}")
+        if self.told is not None and seen != self.told:
+            raise malformed(self.source, "holds other pixels, labels or splits than were written: their checksum differs",
+                            f"put back what was written, or remove {CARD} if they were changed on purpose")  # fmt: skip
 
 
 def malformed(where: object, message: str, fix: str = "replace it with a whole copy, or correct it") -> DataError:
@@ -124,9 +152,10 @@ class Stems:
     def __init__(self) -> None:
         self._seen: set[tuple[str, str]] = set()
 
-    def of(self, sample: ForeignSample, within: str | None = None) -> str:
-        """A stem for the sample that no earlier one has within its split (or within `within`)."""
+    def of(self, sample: ForeignSample, within: str | None = None, *, dots: bool = True) -> str:
+        """A stem for the sample that no earlier one has within its split (or within `within`); without `dots` none is in it."""
         stem, n, group = safe_stem(sample.name), 2, sample.split if within is None else within
+        stem = stem if dots else stem.replace(".", "_")
         found = stem
         while (group, found.lower()) in self._seen:
             found, n = f"{stem}_{n}", n + 1
@@ -148,21 +177,34 @@ def write_card(part: Path, facts: Facts, **more: Any) -> None:
     legend = facts.legend.as_dict() if facts.legend else None
     value = {"swath": "samples", "bands": list(facts.bands), "dtype": facts.dtype, "ignore": facts.ignore,
              "legend": legend, **more}  # fmt: skip
-    (part / CARD).write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    publish_card(part / CARD, value)
 
 
 def read_card(root: Path) -> tuple[Facts | None, dict[str, Any]]:
-    """The facts that Swath wrote beside a layout, and the whole card; (None, {}) for a layout by others."""
+    """The facts that Swath wrote beside a layout, and the whole card; (None, {}) for a layout by others. Raises DataError
+    where the card was changed.
+    """
     file = root / CARD
     if not file.exists():
         return None, {}
     value = read_json(file)
+    fault = card_fault(file) if "sum" in value or "sha256" in value else None  # the first cards had no seal
+    if fault:
+        raise malformed(file, fault, "put back the card as it was, or remove it: the legend then comes with --classes")
     try:
         legend = Legend.from_dict(value["legend"]) if value["legend"] else None
         ignore = None if value["ignore"] is None else int(value["ignore"])
         return Facts(tuple(map(str, value["bands"])), str(value["dtype"]), legend, ignore), value
     except (KeyError, TypeError, AttributeError, SwathError) as e:
         raise malformed(file, f"is no card of samples ({e!r})") from e
+
+
+def told_sum(value: dict[str, Any]) -> Sum | None:
+    """What a card tells of its samples; None where it tells nothing."""
+    count, total = value.get("count"), value.get("sum")
+    if not isinstance(count, int) or not isinstance(total, dict):
+        return None
+    return Sum(count, int(str(total.get("crc")), 16), bool(total.get("masks")))
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -186,6 +228,20 @@ def grid_of(value: Any, where: object) -> Grid | None:
         raise malformed(where, f"holds no grid ({e!r})") from e
 
 
+def widened(samples: ForeignSamples) -> ForeignSamples:
+    """The same samples, their pixels in the type that holds all of their values where maps know none like theirs."""
+    wide = _WIDER.get(samples.facts.dtype)
+    if wide is None:
+        return samples
+
+    def stream() -> Iterator[ForeignSample]:
+        for s in samples:
+            yield replace(s, image=s.image.astype(wide))
+
+    note = f"{samples.facts.dtype} pixels are held as {wide}, which changes no value"
+    return replace(samples, facts=replace(samples.facts, dtype=wide), stream=stream, notes=(*samples.notes, note), told=None)
+
+
 def with_legend(samples: ForeignSamples, legend: Legend | None = None) -> ForeignSamples:
     """The same samples with a class table; their labels are its ids, and its nodata value where none counts.
 
@@ -204,7 +260,7 @@ def with_legend(samples: ForeignSamples, legend: Legend | None = None) -> Foreig
             indices[counts] = table.from_values(s.labels[counts], f"{samples.source} sample {s.name}")
             yield replace(s, labels=table.to_ids(indices), label=_label_id(s, table, facts.ignore))
 
-    return replace(samples, facts=replace(facts, legend=table, ignore=table.nodata), stream=stream)
+    return replace(samples, facts=replace(facts, legend=table, ignore=table.nodata), stream=stream, told=None)
 
 
 def _label_id(sample: ForeignSample, table: Legend, ignore: int | None) -> int | None:
@@ -223,7 +279,7 @@ def whole_patches(samples: ForeignSamples) -> ForeignSamples:
         for s in samples:
             yield replace(s, labels=np.full_like(s.labels, s.label)) if every else replace(s, label=None)
 
-    return replace(samples, stream=stream)
+    return replace(samples, stream=stream, told=None)
 
 
 def found_legend(samples: ForeignSamples) -> Legend:

@@ -11,7 +11,7 @@ samples are read and closed after them, so none is carried across a fork.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,10 +44,18 @@ def found(path: Path) -> bool:
 
 def read(path: Path) -> ForeignSamples:
     """The records of all environments. Raises ConfigError (extra-missing), DataError on anything malformed."""
-    lmdb = _lmdb()
     places = _environments(path)
     if not places:
         raise malformed(path, "holds no train-NAME.lmdb with a data.mdb")
+    return read_environments(path, places)
+
+
+def read_environments(path: Path, places: Sequence[tuple[Split, Path]]) -> ForeignSamples:
+    """The records of these environments, whatever they are called; `path` is where a card of Swath may lie."""
+    lmdb = _lmdb()
+    for _, place in places:
+        if not (place / "data.mdb").exists():
+            raise malformed(place, "is no LMDB environment: it holds no data.mdb")
     card, value = read_card(path)
     names = value.get("names", {})
 

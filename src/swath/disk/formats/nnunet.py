@@ -56,7 +56,11 @@ def read(path: Path) -> ForeignSamples:
 
     def stream() -> Iterator[ForeignSample]:
         for case in cases:
-            parts = [read_image(f) for f in _files(case, ending)]
+            files = _files(case, ending)
+            parts = [read_image(f) for f in files]
+            for file, part in zip(files, parts, strict=True):
+                if part[0].shape[1:] != parts[0][0].shape[1:] or part[0].dtype != parts[0][0].dtype:
+                    raise malformed(file, f"is {_kind(part[0])}, its first channel {_kind(parts[0][0])}")
             values = read_labels(case[3])
             if table is not None:
                 if int(values.max(initial=0)) >= len(table) or int(values.min(initial=0)) < 0:
@@ -171,6 +175,10 @@ def _validation(path: Path) -> set[str]:
         return {str(c) for c in json.loads(file.read_text(encoding="utf-8"))[0]["val"]}
     except (OSError, ValueError, LookupError, TypeError) as e:
         raise malformed(file, f"holds no folds ({e!r})") from e
+
+
+def _kind(image: NDArray[Any]) -> str:
+    return f"{image.shape[2]} x {image.shape[1]} pixels of {image.dtype.name}"
 
 
 def _files(case: Case, ending: str) -> list[Path]:

@@ -2,15 +2,15 @@
 
 Written per split as `{split}/image.tif` and `{split}/labels.tif`: one label per pixel, or where every sample has a label
 of its own (samples around points) one per patch, an image of 1 x n. Read are such pairs in folders named like splits, or in
-the directory itself (trn); `image_1.tif` goes with `labels_1.tif`. n = height / width. Labels of n values, one per patch,
-stand for all pixels of their patch. Names and georeference have no place here.
+the directory itself (trn); `image_1.tif`, or `xs_1.tif`, goes with `labels_1.tif`. n = height / width. Labels of n values,
+one per patch, stand for all pixels of their patch. Names and georeference have no place here.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -126,22 +126,39 @@ def _folders(path: Path) -> list[tuple[Split, Path]]:
 
 
 def _pairs(split: Split, folder: Path) -> list[Pair]:
-    """Patches-images with their labels, by what is left of the stem. Raises DataError listing those without partner."""
+    """Patches-images with their labels, by what is left of the stem, else by the number at its end: a source may have any
+    name. Raises DataError listing those without partner.
+    """
     files = rasters(folder)
-    labels = {_rest(f, LABEL_WORD): f for f in files if LABEL_WORD.search(f.stem)}
+    labels = [f for f in files if LABEL_WORD.search(f.stem)]
     images = [f for f in files if not LABEL_WORD.search(f.stem)]
-    by_rest = {_rest(f, _SOURCE_WORD): f for f in images}
     if len(labels) == len(images) == 1:
-        return [(split, images[0], next(iter(labels.values())))]
-    odd = [str(f) for k, f in [*by_rest.items(), *labels.items()] if (k in by_rest) != (k in labels)]
-    if odd or len(by_rest) != len(images):
-        raise malformed(folder, f"{len(images)} patches-images and {len(labels)} labels do not pair: {', '.join(odd)}",
-                        "name them image_1.tif and labels_1.tif")  # fmt: skip
-    return [(split, by_rest[k], labels[k]) for k in sorted(by_rest)]
+        return [(split, images[0], labels[0])]
+    by_rest = _keyed(images, lambda f: _rest(f, _SOURCE_WORD)), _keyed(labels, lambda f: _rest(f, LABEL_WORD))
+    mine, theirs = by_rest if by_rest[0].keys() == by_rest[1].keys() else (_keyed(images, _number), _keyed(labels, _number))
+    odd = [str(f) for k in mine.keys() | theirs.keys() for f in (*mine.get(k, ()), *theirs.get(k, ()))
+           if not len(mine.get(k, ())) == len(theirs.get(k, ())) == 1]  # fmt: skip
+    if odd:
+        raise malformed(folder, f"{len(images)} patches-images and {len(labels)} labels do not pair: {', '.join(sorted(odd))}",
+                        "name them image_1.tif and labels_1.tif, and keep one source")  # fmt: skip
+    return [(split, mine[k][0], theirs[k][0]) for k in sorted(mine)]
+
+
+def _keyed(files: list[Path], key: Callable[[Path], str]) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    for file in files:
+        found.setdefault(key(file), []).append(file)
+    return found
 
 
 def _rest(file: Path, word: re.Pattern[str]) -> str:
     return word.sub("_", file.stem).strip("_-").lower()
+
+
+def _number(file: Path) -> str:
+    """The digits at the end of a name, else the name."""
+    found = re.search(r"\d+$", file.stem)
+    return found[0] if found else file.stem
 
 
 def _stacked(file: Path) -> bool:

@@ -36,7 +36,7 @@ PER_SHARD = 100
 FOLDERS: dict[Split, str] = {"trn": "train", "val": "valid", "tst": "test"}
 TYPES = {  # numbers of tensorflow/core/framework/types.proto
     "float32": 1, "float64": 2, "int32": 3, "uint8": 4, "int16": 5, "int8": 6, "int64": 9, "bool": 10, "uint16": 17,
-    "uint32": 22, "uint64": 23,
+    "float16": 19, "uint32": 22, "uint64": 23,
 }  # fmt: skip
 MAX_RECORD = 2**31
 Arrays = dict[str, NDArray[Any]]

@@ -70,7 +70,7 @@ def fill(samples: ForeignSamples, part: Path, per_shard: int = PER_SHARD) -> Non
                 shard = f"{s.split}-{counts[s.split] // per_shard:06d}.tar"
                 outs[s.split] = stack.enter_context(tarfile.open(part / shard, "w"))
             counts[s.split] += 1
-            _add(outs[s.split], stems.of(s).replace(".", "_"), s)
+            _add(outs[s.split], stems.of(s, dots=False), s)
 
 
 def _add(out: tarfile.TarFile, key: str, sample: ForeignSample) -> None:

@@ -20,7 +20,7 @@ from swath.core.errors import DataError, ResourceError
 from swath.core.grid import Grid
 from swath.core.windows import Window
 from swath.disk.publish import publish
-from swath.disk.rasters.raster import RasterInfo, RasterReader, open_raster, raster_info
+from swath.disk.rasters.raster import RasterInfo, RasterReader, band_descriptions, open_raster, raster_info
 
 BLOCK = 512
 _UNKEPT = "STATISTICS_"  # tags of the whole raster's pixels, wrong for any other raster
@@ -69,7 +69,7 @@ def read_header(path: str | Path) -> Header:
             count=info.count,
             dtype=info.dtype,
             nodata=_one_nodata(info),
-            names=tuple(source.descriptions),
+            names=band_descriptions(source),
             meaning=tuple(source.colorinterp),
             colours=source.colormap(1) if palette and info.dtype in ("uint8", "uint16") else None,
             scales=tuple(source.scales),

@@ -250,7 +250,7 @@ def _info(path: Path, source: Any) -> RasterInfo:
     crs = source.crs.to_wkt() if source.crs else None
     alpha = next((i for i, c in enumerate(source.colorinterp, 1) if c == ColorInterp.alpha), None)
     names = tuple(d or c.name if c.name in ("red", "green", "blue", "alpha") else d or f"b{i}"
-                  for i, (d, c) in enumerate(zip(source.descriptions, source.colorinterp, strict=True), 1))  # fmt: skip
+                  for i, (d, c) in enumerate(zip(band_descriptions(source), source.colorinterp, strict=True), 1))  # fmt: skip
     flags = source.mask_flag_enums[0]
     return RasterInfo(
         path=path,
@@ -273,6 +273,14 @@ def _control(source: Any) -> str | None:
     if source.gcps[0]:
         return f"{len(source.gcps[0])} ground control points"
     return "rational polynomials (RPC)" if source.rpcs else None
+
+
+def band_descriptions(source: Any) -> tuple[str | None, ...]:
+    """The names that the file gives its bands; none where they are no UTF-8, as in files of older programs."""
+    try:
+        return tuple(source.descriptions)
+    except UnicodeDecodeError:
+        return (None,) * int(source.count)
 
 
 def _short(error: Exception, path: Path) -> str:

@@ -6,13 +6,14 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from threading import Lock
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swath.core.samplers import Population, members_of
 from swath.core.splits import Split
+from swath.core.threads import OwnLock
 from swath.core.windows import Window, up
 from swath.disk.projects.project import Project
 from swath.disk.samples.plan import SceneWindows, beyond_limit, plan_places, project_schema
@@ -99,8 +100,12 @@ class Decoded:
         largest = max((b.area for b in boxes), default=1) * pixel_bytes
         self.capacity = max(1, int(memory / largest))
         self._futures: OrderedDict[int, Future[Sample]] = OrderedDict()
-        self._lock = Lock()
+        self._lock = OwnLock()
         self._pool: ThreadPoolExecutor | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy in another process begins with: nothing decoded, no threads."""
+        return {**self.__dict__, "_futures": OrderedDict(), "_pool": None}
 
     def window(self, index: int, box: Window) -> Sample | None:
         """The pixels of a window of a sample, if its region was expected."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,6 +16,7 @@ from swath.core.bands import NodataRule, valid_pixels
 from swath.core.errors import DataError
 from swath.core.grid import Grid
 from swath.core.registry import called, lookup
+from swath.core.threads import OwnLock
 from swath.core.windows import Window
 from swath.disk.rasters import raster
 from swath.disk.rasters.crs import crs_name, on_grid
@@ -237,7 +237,7 @@ class PluginReader:
         if part.source != "image":
             names = (part.source,) if len(names) == 1 else tuple(f"{part.source}:{n}" for n in names)
         self.names = names
-        self._lock = Lock()  # a user's reader need not know of threads
+        self._lock = OwnLock()  # a user's reader need not know of threads
         self.dtypes = (_dtype_of(self.own, part.function).name,) * len(names)
         self.nodata: tuple[float | None, ...] = (None,) * len(names)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from swath.core.errors import DataError, did_you_mean
 from swath.core.grid import Grid
+from swath.core.threads import OwnLock
 from swath.core.windows import Window
 from swath.disk.sources.stack import Constant, Position, Shapes
 from swath.disk.vectors import vector
@@ -45,7 +45,7 @@ class ShapePlanes:
         plain = part.encode == "binary" and part.scale == 1.0
         self.dtypes = ("uint8" if plain else "float32",) * len(self.names)
         self.nodata: tuple[float | None, ...] = (None,) * len(self.names)
-        self._lock = Lock()
+        self._lock = OwnLock()
 
     @cached_property
     def _layers(self) -> list[OnPixels]:

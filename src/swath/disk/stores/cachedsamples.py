@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from swath.core.samplers import Population
 from swath.core.splits import Split
+from swath.core.threads import OwnLock
 from swath.core.windows import Window
 from swath.disk.publish import make_directory, require_space, sweep
 from swath.disk.stores.recordspool import RecordSpool
@@ -31,7 +31,7 @@ class KeptSamples(Samples):
         self.scene_names: Sequence[str] = base.scene_names
         self.counts: NDArray[np.int64] = base.counts
         self._kept: dict[int, Sample] = {}
-        self._lock = Lock()
+        self._lock = OwnLock()
 
     def read(self, index: int, part: Window | None = None) -> Sample:
         """One sample, or a window of it."""
@@ -54,6 +54,9 @@ class DiskSamples(StoreSamples):
     def __init__(self, directory: Path, split: Split, base: Samples) -> None:
         super().__init__(directory, split)
         self.base, self.direct = base, base.direct
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.directory.absolute(), self.split, self.base)
 
     def population(self, crop: int) -> Population:
         """That of the samples behind."""

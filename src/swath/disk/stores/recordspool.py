@@ -27,6 +27,8 @@ from swath.disk.publish import resources_explained
 from swath.disk.stores.sample import Place
 from swath.disk.stores.schema import Record, Schema
 
+JOURNAL = ".records.journal"
+
 
 class RecordSpool:
     """The samples of a store under way, for `places` in their order; opened again by the same `key`.
@@ -36,7 +38,7 @@ class RecordSpool:
 
     def __init__(self, directory: Path, schema: Schema, places: list[Place], key: str) -> None:
         self.schema, self.places = schema, places
-        self.records_path, self.journal_path = directory / ".records.spool", directory / ".records.journal"
+        self.records_path, self.journal_path = directory / ".records.spool", directory / JOURNAL
         self.journal = self.journal_path.open("a+b")  # publish: a journal of our own
         try:
             fcntl.flock(self.journal, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -16,7 +16,7 @@ import json
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from threading import Lock, local
+from threading import local
 from typing import Any
 
 import numpy as np
@@ -25,10 +25,11 @@ from numpy.typing import NDArray
 from swath.core.errors import DataError
 from swath.core.legend import Legend
 from swath.core.splits import SPLITS, Split
+from swath.core.threads import OwnLock
 from swath.core.windows import Window
 from swath.disk.publish import card_fault, file_sha256, publish, publish_card
 from swath.disk.stores.codecs import require_codec
-from swath.disk.stores.recordspool import RecordSpool
+from swath.disk.stores.recordspool import JOURNAL, RecordSpool
 from swath.disk.stores.sample import Place, Sample, Samples, cut
 from swath.disk.stores.schema import Schema
 
@@ -85,6 +86,12 @@ def read_card(directory: Path) -> dict[str, Any]:
     return dict(card)
 
 
+def unfinished(directory: Path) -> bool:
+    """True for a directory with nothing but a store that is being made, or whose making was killed."""
+    names = {p.name for p in directory.iterdir() if not p.name.startswith(".")} if directory.is_dir() else set()
+    return JOURNAL in {p.name for p in directory.glob(".*")} and names <= {"records.bin", "index.npy", "tiles.gpkg"}
+
+
 def fitting_card(
     directory: Path, legend: Legend, bands: Sequence[int | str] | None, side: int | None
 ) -> dict[str, Any]:
@@ -114,7 +121,7 @@ class StoreSamples(Samples):
     """The samples of one split of a store, memory-mapped; a record's checksum is verified at its first read."""
 
     def __init__(self, directory: Path, split: Split) -> None:
-        self.directory, self.card = directory, read_card(directory)
+        self.directory, self.split, self.card = directory, split, read_card(directory)
         self.schema = Schema(**self.card["schema"])
         require_codec(self.schema.codec)
         self.legend = Legend.from_dict(self.card["legend"])
@@ -129,11 +136,15 @@ class StoreSamples(Samples):
         self.records = Records(directory, self.schema, index)
         self._verified = np.zeros(len(self.rows), bool)
         self._whole = np.zeros(len(self.rows), bool)  # no pixel is without data
-        self._lock = Lock()
+        self._lock = OwnLock()
         self._views = self.schema.views(self.records.bytes) if self.schema.codec == "none" else None
         self._numbers: list[int] = self.rows.tolist()
         self._scratch = local()
         self._shape = self.schema.side, self.schema.side
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy in another process maps the files anew."""
+        return type(self), (self.directory.absolute(), self.split)
 
     def read(self, index: int, part: Window | None = None) -> Sample:
         """One sample, or a window of it; views of the mapped file where it is not compressed. Raises DataError."""
