@@ -44,5 +44,5 @@ def test_blame_passes_what_is_not_the_function_s() -> None:
     for error in (ConfigError("a", "b", "c"), MemoryError(), KeyboardInterrupt(), SystemExit(143)):
         with pytest.raises(type(error)), Blamed("function", "here", "mend it"):
             raise error
-    with pytest.raises(DataError, match="here: raised SystemExit: 3.*mend it"), Blamed("function", "here", "mend it"):
+    with pytest.raises(DataError, match=r"here: raised SystemExit: 3.*mend it"), Blamed("function", "here", "mend it"):
         raise SystemExit(3)
