@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -250,9 +250,9 @@ def flatten(images: Sequence[PathLike] | PathLike, *overrides: str, out: PathLik
                     form=_choice("form", form, ("long", "wide")), overwrite=overwrite)  # fmt: skip
 
 
-def apply(function: str, sources: Mapping[str, PathLike], *, out: PathLike, window: int = 1024, margin: int = 0,
+def apply(function: str | Callable[..., Any], sources: Mapping[str, PathLike], *, out: PathLike, window: int = 1024, margin: int = 0,
           dtype: str | None = None, workers: int = 1, overwrite: bool = False) -> dict[str, Any]:  # fmt: skip
-    """The raster that `package.module:function` makes of others, window by window."""
+    """The raster that a function, also by its name `package.module:function`, makes of others, window by window."""
     from swath.steps.apply import apply as step
 
     return step(function, sources, out, window=window, margin=margin, dtype=dtype, workers=workers, overwrite=overwrite)

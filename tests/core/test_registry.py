@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from swath.core.errors import ConfigError
-from swath.core.registry import lookup
+from swath.core.errors import ConfigError, DataError
+from swath.core.registry import Blamed, lookup
 
 TABLE = {"sine": math.sin, "cosine": math.cos}
 
@@ -38,3 +38,11 @@ def test_unknown_names_are_config_errors(name: str, told: str) -> None:
 def test_half_a_name_is_a_config_error(name: str) -> None:
     with pytest.raises(ConfigError, match=r"cannot import|unknown wave"):
         lookup(TABLE, name, "wave")
+
+
+def test_blame_passes_what_is_not_the_function_s() -> None:
+    for error in (ConfigError("a", "b", "c"), MemoryError(), KeyboardInterrupt(), SystemExit(143)):
+        with pytest.raises(type(error)), Blamed("function", "here", "mend it"):
+            raise error
+    with pytest.raises(DataError, match=r"here: raised SystemExit: 3.*mend it"), Blamed("function", "here", "mend it"):
+        raise SystemExit(3)

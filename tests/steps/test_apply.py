@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +132,122 @@ def test_what_is_refused(pair: Any, make_raster: Maker, tmp_path: Path) -> None:
         apply("test_apply:nothing", {"a": a_path}, tmp_path / "x.tif")
     with pytest.raises(ResourceError, match="input"):
         apply("test_apply:l2_norm", {"a": a_path, "b": b_path}, a_path, overwrite=True)
+
+
+class OddError(Exception):
+    """An error of a user's own class, which does not even travel between processes."""
+
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(f"{one} and\n{two}")
+
+
+def odd(images: Arrays) -> NDArray[Any]:
+    """Raises an error of its own."""
+    raise OddError(1, 2)
+
+
+def spent(images: Arrays) -> Any:
+    """An iterator that is at its end."""
+    return next(iter(()))
+
+
+def leaving(images: Arrays) -> Any:
+    """Ends the program."""
+    raise SystemExit(3)
+
+
+def dying(images: Arrays) -> Any:
+    """Ends the process."""
+    os._exit(9)
+
+
+def masked(images: Arrays) -> Any:
+    """An array with a mask."""
+    return np.ma.masked_greater(images["a"], 100)
+
+
+def words(images: Arrays) -> Any:
+    """No numbers."""
+    return np.full(images["a"].shape, "x")
+
+
+def no_band(images: Arrays) -> Any:
+    """Nothing of the right height and width."""
+    return images["a"][:0]
+
+
+def telling(images: Arrays) -> Any:
+    """Prints what it does."""
+    print("at work")
+    return images["a"]
+
+
+def scaled(factor: int, images: Arrays) -> NDArray[Any]:
+    """The pixels, times a factor."""
+    return images["a"].astype(np.int32) * factor
+
+
+@pytest.mark.parametrize(("name", "code", "message"), [
+    ("odd", "function-failed", r"raised OddError: 1 and 2 \(test_apply\.py, line \d+\)"),
+    ("spent", "function-failed", "raised StopIteration"),
+    ("leaving", "function-failed", "raised SystemExit: 3"),
+    ("masked", "function-dtype", "a masked array, whose mask would be lost"),
+    ("words", "function-dtype", "returned pixels of type <U1"),
+    ("no_band", "function-shape", r"returned the shape \(0, "),
+])  # fmt: skip
+def test_what_a_function_does_wrong_is_the_function_s_fault(
+    pair: tuple[Path, Path, Any, Any], tmp_path: Path, name: str, code: str, message: str
+) -> None:
+    with pytest.raises(DataError, match=message) as e:
+        apply(f"test_apply:{name}", {"a": pair[0]}, tmp_path / "o.tif", window=32)
+    assert e.value.code == code
+    assert not (tmp_path / "o.tif").exists()
+
+
+def test_a_function_that_ends_its_process_is_told(pair: tuple[Path, Path, Any, Any], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="test_apply:dying: ended its process without an answer"):
+        apply("test_apply:dying", {"a": pair[0]}, tmp_path / "o.tif", window=32, workers=2)
+    assert not (tmp_path / "o.tif").exists()
+
+
+def test_what_a_function_prints_is_no_data(
+    pair: tuple[Path, Path, Any, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    apply("test_apply:telling", {"a": pair[0]}, tmp_path / "o.tif")
+    shown = capsys.readouterr()
+    assert (shown.out, "at work" in shown.err) == ("", True)
+
+
+def test_functions_themselves_lambdas_and_partials(pair: tuple[Path, Path, Any, Any], tmp_path: Path) -> None:
+    here = import_module("test_apply").scaled  # as a user's module has it
+    made = {}
+    for name, function, workers in (
+        ("lambda", lambda images: images["a"].astype(np.int32) * 3, 1),
+        ("partial", partial(here, 3), 1),
+        ("sent", partial(here, 3), 2),
+    ):
+        apply(function, {"a": pair[0]}, tmp_path / f"{name}.tif", window=32, workers=workers)
+        made[name] = (tmp_path / f"{name}.tif").read_bytes()
+    assert made["lambda"] == made["partial"] == made["sent"]
+    with rasterio.open(tmp_path / "sent.tif") as file:
+        assert (file.read() == pair[2].astype(np.int32) * 3).all()
+    with pytest.raises(ConfigError, match="other processes cannot import it"):
+        apply(lambda images: images["a"], {"a": pair[0]}, tmp_path / "o.tif", workers=2)
+
+
+def test_values_beyond_a_float_or_the_last_of_64_bits_are_refused(pair: tuple[Path, Path, Any, Any], tmp_path: Path) -> None:
+    for dtype, value in (("float32", 1e300), ("int64", 2.0**63), ("uint8", 255.6)):
+        with pytest.raises(DataError, match=f"which {dtype} does not hold"):
+            apply(lambda images, v=value: np.full(images["a"].shape, v), {"a": pair[0]}, tmp_path / "o.tif", dtype=dtype)
+    apply(lambda images: np.full(images["a"].shape, np.inf), {"a": pair[0]}, tmp_path / "o.tif", dtype="float32")
+
+
+def test_pixels_without_any_value_are_counted(pair: tuple[Path, Path, Any, Any], tmp_path: Path) -> None:
+    def holed(images: Arrays) -> NDArray[Any]:
+        out = np.ones((2, *images["a"].shape[1:]))
+        out[:, 0], out[0, 1] = np.nan, np.nan
+        return out
+
+    result = apply(holed, {"a": pair[0]}, tmp_path / "o.tif", window=4096)
+    with rasterio.open(tmp_path / "o.tif") as file:
+        assert result["nodata_pixels"] == file.width

@@ -55,6 +55,41 @@ def test_edges(make_raster: Maker, tmp_path: Path) -> None:
     assert shapes["drop"] == [(0, 0, 64, 64)]
 
 
+@pytest.mark.parametrize(("edge", "begins"), [
+    ("keep", [0, 30, 60, 90]), ("pad", [0, 30, 60, 90]), ("shift", [0, 30, 60, 90, 95]), ("drop", [0, 30, 60, 90]),
+])  # fmt: skip
+def test_chips_further_apart_than_their_size(make_raster: Maker, tmp_path: Path, edge: Any, begins: list[int]) -> None:
+    source = make_raster("a.tif", image(105, 105, 1), nodata=0)
+    result = chip(source, tmp_path / "out", size=10, stride=30, edge=edge)
+    assert [(f["row"], f["height"], f["padded"]) for f in result["files"] if f["col"] == 0] == [(b, 10, 0) for b in begins]
+    seen = 45 if edge == "shift" else 40
+    assert result["events"] == {"pixel between chips left out": 105**2 - seen**2}
+
+
+@pytest.mark.parametrize("pattern", ["{stem}{row.tif", "{row!x}{col}.tif", "{row:zz}{col}.tif", "{row:{x}}.tif", "{}.tif", "{row}.png"])
+def test_a_pattern_that_cannot_be_filled_in_is_told(make_raster: Maker, tmp_path: Path, pattern: str) -> None:
+    with pytest.raises(ConfigError) as e:
+        chip(make_raster("a.tif", image(20, 20, 1)), tmp_path / "out", size=10, pattern=pattern)
+    assert e.value.code == "chip-pattern"
+    assert not (tmp_path / "out").exists()
+
+
+def test_digits_in_a_pattern(make_raster: Maker, tmp_path: Path) -> None:
+    result = chip(make_raster("a.tif", image(20, 20, 1)), tmp_path / "out", size=10, pattern="{stem}/{row:03d}_{col:03d}.tif")
+    assert [str(Path(f["file"]).relative_to(tmp_path / "out")) for f in result["files"]][-1] == "a/010_010.tif"
+
+
+def test_nonsense_sizes_are_refused_before_any_work(make_raster: Maker, tmp_path: Path) -> None:
+    source = make_raster("a.tif", image(1100, 1100, 1), nodata=0)
+    for edge in ("pad", "shift"):
+        with pytest.raises(ConfigError, match=r"chips of 100,000 pixels would hold 9,998,790,000 pixels of padding beside 1,210,000"):
+            chip(source, tmp_path / "out", size=100_000, edge=edge)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"stride: 1,083,681 chips would be written"):
+        chip(source, tmp_path / "out", size=60, stride=1)
+    assert not (tmp_path / "out").exists()
+    assert chip(source, tmp_path / "out", size=100_000)["chips"] == 1
+
+
 @pytest.mark.parametrize("nodata", [7, None])
 def test_padding_is_nodata_with_and_without_a_value_for_it(make_raster: Maker, tmp_path: Path, nodata: Any) -> None:
     raw = np.full((3, 20, 20), 50, np.uint8)

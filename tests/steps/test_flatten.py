@@ -121,3 +121,12 @@ def test_parquet_needs_pyarrow(make_raster: Maker, tmp_path: Path) -> None:
     flatten(source, tmp_path / "t.parquet", form="wide")
     table = parquet.read_table(tmp_path / "t.parquet")
     assert table["b2"].to_pylist() == raw[1].ravel().tolist()
+
+
+def test_longitudes_over_the_antimeridian_are_within_180_degrees(make_raster: Maker, tmp_path: Path) -> None:
+    transform = Affine(0.01, 0.0, 179.985, 0.0, -0.01, 50.0)
+    source = make_raster("a.tif", np.arange(4, dtype=np.uint8).reshape(1, 1, 4), crs="EPSG:4326", transform=transform)
+    flatten(source, tmp_path / "a.csv", form="wide")
+    rows = rows_of(tmp_path / "a.csv")
+    assert [float(r["longitude"]) for r in rows] == [179.99, 180.0, -179.99, -179.98]
+    assert [round(float(r["x"]), 9) for r in rows] == [179.99, 180.0, 180.01, 180.02]

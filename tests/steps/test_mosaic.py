@@ -94,6 +94,31 @@ def test_what_differs_is_named_with_numbers(make_raster: Maker, tmp_path: Path) 
     assert not (tmp_path / "m.tif").exists()
 
 
+def test_rasters_far_apart_are_refused_and_a_sparse_mosaic_is_warned_of(
+    make_raster: Maker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = np.ones((1, 64, 64), np.uint8)
+    a, b = make_raster("a.tif", raw, nodata=0), make_raster("b.tif", raw, nodata=0, transform=at(0, 64))
+    far = make_raster("far.tif", raw, nodata=0, transform=at(0, 100_000_000))
+    with pytest.raises(DataError, match=r"far\.tif: lies far from the others: .* 100,000,064 x 64 pixels .*antimeridian"):
+        mosaic([a, far, b], tmp_path / "m.tif")
+    assert not (tmp_path / "m.tif").exists()
+    some = make_raster("some.tif", raw, nodata=0, transform=at(64, 40_000))
+    result = mosaic([a, some, b], tmp_path / "m.tif")
+    assert result["events"] == {"pixel under no raster": 128 * 40_064 - 3 * 64 * 64}
+    assert "some.tif" in capsys.readouterr().err
+    with rasterio.open(tmp_path / "m.tif") as found:
+        assert (found.read(1) == 1).sum() == 3 * 64 * 64
+
+
+def test_rows_that_run_north_are_told(make_raster: Maker, tmp_path: Path) -> None:
+    raw = np.ones((1, 8, 8), np.uint8)
+    a = make_raster("a.tif", raw)
+    b = make_raster("b.tif", raw, transform=Affine(0.5, 0, 583_004.0, 0, 0.5, 4_506_996.0))
+    with pytest.raises(DataError, match=r"b\.tif: has other pixels \(.* rows running north\)"):
+        mosaic([a, b], tmp_path / "m.tif")
+
+
 def test_a_vrt_shows_the_same_and_moves_with_its_sources(make_raster: Maker, tmp_path: Path) -> None:
     raw = np.random.default_rng(1).integers(0, 250, (3, 70, 70), np.uint8)
     source = make_raster("a & b.tif", raw, descriptions=["x", "y", "z"])

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from swath.core.errors import ConfigError, DataError, SwathError, did_you_mean
-
-FAULTS = (  # what a user's function raises; anything else is a bug, or a signal
-    ArithmeticError, AssertionError, AttributeError, BufferError, LookupError, NameError, OSError, RuntimeError,
-    TypeError, ValueError,
-)  # fmt: skip
 
 
 def lookup(table: Mapping[str, Callable[..., Any]], name: str, kind: str) -> Callable[..., Any]:
@@ -40,10 +37,29 @@ def lookup(table: Mapping[str, Callable[..., Any]], name: str, kind: str) -> Cal
 
 def called(kind: str, name: str, function: Callable[..., Any], *given: Any, **options: Any) -> Any:
     """What a user's function gives. Raises DataError (KIND-failed) with its own error where it fails."""
-    try:
+    with Blamed(kind, name, f"correct the {kind}, or its options"):
         return function(*given, **options)
-    except SwathError:
-        raise
-    except FAULTS as e:
-        text = str(e).partition("\n")[0]
-        raise DataError(f"{kind}-failed", name, f"raised {type(e).__name__}: {text}", f"correct the {kind}, or its options") from e
+
+
+class Blamed:
+    """`with Blamed(kind, where, fix):` around a user's function: what it raises becomes a DataError (KIND-failed).
+
+    Users raise exceptions of their own classes, which no list can name; our own errors, a lack of memory and signals pass.
+    """
+
+    def __init__(self, kind: str, where: object, fix: str) -> None:
+        self.kind, self.where, self.fix = kind, where, fix
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        signal = isinstance(error, SystemExit) and isinstance(error.code, int) and error.code > 128
+        if not isinstance(error, Exception | SystemExit) or isinstance(error, SwathError | MemoryError) or signal:
+            return
+        text = " ".join(str(error).split())[:300]
+        own = trace.tb_next if trace is not None else None  # the frame of the function itself
+        line = f" ({Path(own.tb_frame.f_code.co_filename).name}, line {own.tb_lineno})" if own is not None else ""
+        raise DataError(f"{self.kind}-failed", self.where, f"raised {type(error).__name__}: {text}{line}", self.fix) from error

@@ -85,7 +85,8 @@ def starts(length: int, size: int, stride: int, edge: Edge) -> list[int]:
     """The first pixels of windows of `size` along one axis.
 
     shift: the last window slides back inside; pad and keep: it begins on the grid and reaches beyond the edge (keep:
-    the caller cuts it); drop: only whole windows. An axis shorter than `size` has one window (none with drop).
+    the caller cuts it); drop: only whole windows. With a stride above `size` pixels between windows are left out, also
+    the last ones where the next window would begin beyond the edge. An axis shorter than `size` has one window (none with drop).
     """
     if length <= 0:
         return []
@@ -95,7 +96,9 @@ def starts(length: int, size: int, stride: int, edge: Edge) -> list[int]:
     steps = list(range(0, last + 1, stride))
     if steps[-1] == last or edge == "drop":
         return steps
-    return [*steps, last] if edge == "shift" else [*steps, steps[-1] + stride]
+    if edge == "shift":
+        return [*steps, last]
+    return [*steps, steps[-1] + stride] if steps[-1] + stride < length else steps
 
 
 def grid_windows(height: int, width: int, size: int, stride: int, edge: Edge = "shift") -> list[Window]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from swath.core.errors import ConfigError, DataError
 from swath.core.events import Events
-from swath.core.windows import Edge, Window, grid_windows
+from swath.core.windows import Edge, Window, grid_windows, starts
 from swath.disk.publish import make_directory, sweep
 from swath.disk.rasters.geotiff import BLOCK, Block, Header, WholeReader, publish_geotiff, read_header, require_free
 from swath.disk.rasters.raster import SUFFIXES
@@ -22,6 +22,8 @@ from swath.messages import warn
 from swath.progress import Progress
 
 _SLOTS = {"stem", "row", "col", "index"}
+_MOST = 1_000_000  # chips of one call: every one is named and compared before the first is written
+_MOST_PADDED, _TIMES_PADDED = 1_000_000_000, 16  # pixels outside the images, and how many times those inside
 
 
 @dataclass(frozen=True)
@@ -53,14 +55,16 @@ def chip(
     inside, `drop` leaves it out. `pattern` names files by {stem}, {row}, {col} (of the first pixel) and {index}.
 
     All names and the number of chips (`expect`) are known before the first is written. Raises ConfigError for
-    settings, ResourceError for files in the way, DataError for names that meet, a number other than expected, or,
-    after all good images are done, the images that could not be read.
+    settings, also for those that make over a million chips or almost nothing but padding, ResourceError for files in
+    the way, DataError for names that meet, a number other than expected, or, after all good images are done, the images
+    that could not be read.
     """
     started = time.monotonic()
     _checked(size, stride, pattern)
     folder, events = Path(out).absolute(), Events()
     listed = [images] if isinstance(images, str | Path) else list(images)
     headers = {image: read_header(image) for image in expand_inputs(listed, SUFFIXES)}
+    _bounded(headers, size, stride or size, edge)
     plans = {i: list(_planned(i, h, folder, size, stride or size, edge, pattern)) for i, h in headers.items()}
     plan = [one for mine in plans.values() for one in mine]
     _distinct(plan, expect)
@@ -83,7 +87,7 @@ def chip(
         more = f" (and {len(failures) - 1} more images)" if len(failures) > 1 else ""
         raise DataError(failures[0].code, failures[0].where, f"{failures[0].message}{more}; {done} of "
                         f"{len(plan)} chips are written", failures[0].fix)  # fmt: skip
-    _count(events, plan, headers, size, edge)
+    _count(events, plan, headers, size, stride or size, edge)
     return {
         "out": str(folder),
         "chips": len(plan),
@@ -96,14 +100,37 @@ def chip(
 def _checked(size: int, stride: int | None, pattern: str) -> None:
     if size < 1 or (stride is not None and stride < 1):
         raise ConfigError("chip-size", "size" if size < 1 else "stride", "is smaller than one pixel", "give pixels")
-    slots = {name for _, name, _, _ in string.Formatter().parse(pattern) if name is not None}
-    if slots - _SLOTS:
-        raise ConfigError("chip-pattern", pattern, f"has the unknown slot {{{min(slots - _SLOTS)}}}",
-                          "slots are " + ", ".join(f"{{{s}}}" for s in sorted(_SLOTS)))  # fmt: skip
+    known = "slots are " + ", ".join(f"{{{s}}}" for s in sorted(_SLOTS))
+    try:
+        slots = {name for _, name, _, _ in string.Formatter().parse(pattern) if name is not None}
+        if slots - _SLOTS:
+            raise ConfigError("chip-pattern", pattern, f"has the unknown slot {{{min(slots - _SLOTS)}}}", known)
+        pattern.format(stem="", row=0, col=0, index=0)
+    except (ValueError, KeyError, IndexError, AttributeError) as e:  # also in what follows a colon within a slot
+        raise ConfigError("chip-pattern", pattern, f"cannot be filled in: {e}", f"{known}, with digits {{row:05d}}") from e
     if Path(pattern).suffix.lower() not in (".tif", ".tiff"):
         raise ConfigError("chip-pattern", pattern, "chips are GeoTIFFs", "end the pattern with .tif")
     if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
         raise ConfigError("chip-pattern", pattern, "leaves the output folder", "name files inside it")
+
+
+def _bounded(headers: dict[Path, Header], size: int, stride: int, edge: Edge) -> None:
+    """Nothing, or a ConfigError for more chips than can be planned, or for chips that are almost all padding."""
+    chips = inside = whole = 0
+    for header in headers.values():
+        tall, wide = (starts(length, size, stride, edge) for length in header.grid.shape)
+        chips += len(tall) * len(wide)
+        whole += len(tall) * len(wide) * size * size
+        rows, cols = (sum(min(size, length - at) for at in begins)
+                      for length, begins in zip(header.grid.shape, (tall, wide), strict=True))  # fmt: skip
+        inside += rows * cols
+    if chips > _MOST:
+        raise ConfigError("chip-many", "stride" if stride < size else "size", f"{chips:,} chips would be written, "
+                          f"{_MOST:,} are the most", "choose larger ones, or chip fewer images at a time")  # fmt: skip
+    beyond = whole - inside if edge in ("pad", "shift") else 0
+    if beyond > max(_MOST_PADDED, _TIMES_PADDED * inside):
+        raise ConfigError("chip-padding", "size", f"chips of {size:,} pixels would hold {beyond:,} pixels of padding beside "
+                          f"{inside:,} of the images", "choose a smaller size, or --edge keep")  # fmt: skip
 
 
 def _planned(
@@ -147,15 +174,22 @@ def _write(one: _Chip, header: Header, reader: WholeReader) -> None:
     publish_geotiff(one.target, own, blocks)
 
 
-def _count(events: Events, plan: Sequence[_Chip], headers: dict[Path, Header], size: int, edge: Edge) -> None:
+def _count(
+    events: Events, plan: Sequence[_Chip], headers: dict[Path, Header], size: int, stride: int, edge: Edge
+) -> None:
     events.count("padded pixel", sum(c.beyond for c in plan))
-    if edge == "drop":
-        for image, header in headers.items():
-            mine = [c.window for c in plan if c.image == image]
-            height, width = (max((w.row_end for w in mine), default=0), max((w.col_end for w in mine), default=0))
-            events.count("pixel dropped at the edge", header.grid.height * header.grid.width - height * width)
+    for header in headers.values():
+        rows, cols = (_covered(length, starts(length, size, stride, edge), size) for length in header.grid.shape)
+        left_out = header.grid.height * header.grid.width - rows * cols
+        events.count("pixel between chips left out" if stride > size else "pixel dropped at the edge", left_out)
     if edge == "keep":
         events.count("chip cut at the edge", sum(c.window.shape != (size, size) for c in plan))
+
+
+def _covered(length: int, begins: Sequence[int], size: int) -> int:
+    """How many pixels of an axis lie in windows of `size` from `begins`, in order."""
+    ends = [min(at + size, length) for at in begins]
+    return sum(end - max(at, before) for at, end, before in zip(begins, ends, [0, *ends], strict=False))
 
 
 def _told(one: _Chip) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def flatten(
     `images`: a file, folders, globs, manifests; with more than one raster, `image` (its name) is the first column.
     long: latitude, longitude, row, column, band (its name), value, a row per pixel and band; wide: x, y, latitude,
     longitude, row, column and a column per band, a row per pixel. Places are those of pixel centres: x and y in the
-    CRS, degrees in WGS 84 (empty without georeference). `label`: the class id of `labels` (default: those of a
+    CRS, degrees in WGS 84, -180 to 180 (empty without georeference). `label`: the class id of `labels` (default: those of a
     manifest) by `legend`, or without one the value of a label raster on the image's grid; empty where no label counts.
     `bands`: numbers from 1, or names (default: all but alpha). Pixels without data in these bands are left out and
     counted. `out`: .csv, or .parquet where pyarrow is installed. Pixels are streamed.
@@ -220,6 +220,7 @@ def _place(grid: Grid, window: Window, valid: NDArray[np.bool_]) -> Columns:
     lon = lat = np.full(len(x), np.nan)
     if grid.crs is not None and len(x):
         lon, lat = transformer(grid.crs, "EPSG:4326").transform(x, y)
+        lon = np.where(np.abs(lon) > 180, (lon + 180) % 360 - 180, lon)  # grids of 0 to 360 degrees, or over the antimeridian
     return {"x": x, "y": y, "latitude": np.round(lat, _DECIMALS), "longitude": np.round(lon, _DECIMALS),
             "row": rows, "column": cols}  # fmt: skip
 

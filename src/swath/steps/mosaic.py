@@ -21,11 +21,13 @@ from swath.disk.rasters.layout import Layout, Placed, lay_out
 from swath.disk.rasters.raster import SUFFIXES
 from swath.disk.rasters.vrt import publish_vrt
 from swath.disk.scenes.manifest import expand_inputs
+from swath.messages import warn
 from swath.progress import Progress
 
 Overlap = Literal["first", "last", "mean", "max", "min"]
 _SUFFIXES = {"cog": (".tif", ".tiff"), "vrt": (".vrt",)}
 _OPEN_FILES, _BLOCK_BYTES = 64, 64_000_000
+_SCATTERED, _FILLED = 1_000_000_000, 1000  # pixels of a mosaic of which less than a thousandth lies under rasters
 
 
 def mosaic(
@@ -44,7 +46,8 @@ def mosaic(
     have no way to say so: 0, under a mask). Only the rasters under a block are read. `kind` vrt: for `first` and
     `last`, and only where simple sources tell the truth.
 
-    Raises DataError naming the file whose dtype, bands, nodata, CRS, pixel size or alignment differs, ConfigError
+    Raises DataError naming the file whose dtype, bands, nodata, CRS, pixel size or alignment differs, or which lies so
+    far from the others that less than a thousandth of over a billion pixels would be covered, ConfigError
     for settings that do not fit, ResourceError where `out` is there already.
     """
     started = time.monotonic()
@@ -59,6 +62,8 @@ def mosaic(
     layout = lay_out(paths)
     if layout.header.colours is not None and on_overlap == "mean":
         raise ConfigError("mosaic-mean", "on_overlap", "the mean of classes is no class", "choose first or last")
+    if kind == "cog":
+        _together(layout)
     make_directory(target.parent)
     sweep(target.parent)
     events.count("pixel under no raster", layout.uncovered)
@@ -73,6 +78,21 @@ def mosaic(
         "events": events.as_dict(),
         "seconds": round(time.monotonic() - started, 3),
     }
+
+
+def _together(layout: Layout) -> None:
+    """Nothing, or a DataError for rasters so far apart that the mosaic would be all nodata; a warning where it is mostly."""
+    grid, far = layout.header.grid, layout.furthest
+    area = grid.height * grid.width
+    covered = area - layout.uncovered
+    if 100 * covered > area:
+        return
+    share = f"{100 * covered / area:.2g} % of the mosaic's {grid.width:,} x {grid.height:,} pixels lie under a raster"
+    if area > _SCATTERED and _FILLED * covered < area:
+        raise DataError("mosaic-scattered", far.path, f"lies far from the others: {share}",
+                        "correct its place, mosaic what lies together, or write a .vrt; rasters on both sides of the "
+                        "antimeridian need a CRS that spans it")  # fmt: skip
+    warn(f"{share}; the furthest is {far.path}")
 
 
 def _to_vrt(layout: Layout, target: Path, on_overlap: Overlap) -> None:

@@ -144,9 +144,10 @@ def off_grid(path: Path, grid: Grid, other: Path, wanted: Grid) -> DataError:
 
 
 def grid_text(grid: Grid) -> str:
-    """A grid in a few numbers: size, pixel size, upper left corner."""
-    (wide, tall), (x, y) = grid.pixel_size, grid.transform @ (0, 0)
-    return f"{grid.width} x {grid.height} pixels of {wide:.10g} x {tall:.10g} at {x:.12g}, {y:.12g}"
+    """A grid in a few numbers: size, pixel size, first corner, and whether it lies otherwise than north-up."""
+    (wide, tall), (x, y), t = grid.pixel_size, grid.transform @ (0, 0), grid.transform
+    turned = ", rotated" if t.b or t.d else ", rows running north" if t.e > 0 else ", columns running west" if t.a < 0 else ""
+    return f"{grid.width} x {grid.height} pixels of {wide:.10g} x {tall:.10g} at {x:.12g}, {y:.12g}{turned}"
 
 
 def _write(part: Path, header: Header, blocks: Iterable[Block], sums: list[tuple[Window, int, int]]) -> None:
@@ -166,8 +167,9 @@ def _write(part: Path, header: Header, blocks: Iterable[Block], sums: list[tuple
 
 def _profile(header: Header) -> dict[str, Any]:
     grid = header.grid
-    tiled = min(grid.shape) >= BLOCK
-    layout = {"tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK} if tiled else {"tiled": False}
+    tiled = grid.width > BLOCK or min(grid.shape) >= BLOCK  # a strip across a wide raster would be written piecemeal
+    tall = min(BLOCK, -(-grid.height // 16) * 16)
+    layout = {"tiled": True, "blockxsize": BLOCK, "blockysize": tall} if tiled else {"tiled": False}
     rgb = header.meaning[:3] == _RGB and header.dtype in ("uint8", "uint16")
     return {
         "driver": "GTiff", "height": grid.height, "width": grid.width, "count": header.count, "dtype": header.dtype,

@@ -49,6 +49,12 @@ class Layout:
         return round(self.header.grid.height * self.header.grid.width - union.area)
 
     @property
+    def furthest(self) -> Placed:
+        """The raster that lies furthest from the middle of the others."""
+        middles = np.array([(w.row + w.height / 2, w.col + w.width / 2) for w in (p.window for p in self.placed)])
+        return self.placed[int(np.abs(middles - np.median(middles, axis=0)).max(1).argmax())]
+
+    @property
     def overlaps(self) -> bool:
         """True where two rasters share a pixel."""
         pairs = self.tree.query([_box(p.window) for p in self.placed])
