@@ -35,7 +35,7 @@ def fill(disk: Path, leave: int) -> Path:
 
 def swath(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "swath", *map(str, words), "-q"], capture_output=True, text=True, timeout=240, check=False
+        [sys.executable, "-m", "swath", *map(str, words), "-q"], capture_output=True, text=True, timeout=900, check=False
     )
 
 

@@ -224,25 +224,34 @@ def raising_of_folder(part: Path) -> None:
     raise DataError("unverified", part, "not what was written")
 
 
-@pytest.fixture
-def dead_pid() -> int:
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
+DEAD = 2**22 + 1  # beyond the largest number that Linux gives a process: never one that began meanwhile
 
 
-def test_the_sweep_takes_stale_parts_only(tmp_path: Path, dead_pid: int) -> None:
+def test_the_sweep_takes_stale_parts_only(tmp_path: Path) -> None:
     ends = ("part.tif", "part", "part.gpkg-journal")
-    stale = [f".a.b.{dead_pid}-0123abcd.{end}" for end in ends]
-    mine = [f".a.{os.getpid()}-0123abcd.part.tif", f".a.{os.getppid()}-0123abcd.part.tif"]
-    others = ["a.tif", ".hidden", ".film.part", ".notes.partial", ".thesis.part2.docx", f".a.{dead_pid}.part.txt"]
+    stale = [f".a.b.{DEAD}-0123abcd.{end}" for end in ends]
+    mine = [f".a.{os.getpid()}-0123abcd.part.tif", ".a.1-0123abcd.part.tif"]
+    others = ["a.tif", ".hidden", ".film.part", ".notes.partial", ".thesis.part2.docx", f".a.{DEAD}.part.txt"]
     for name in (*stale, *mine, *others):
         (tmp_path / name).write_bytes(b"x")
-    (tmp_path / f".run.{dead_pid}-0123abcd.part").mkdir()
-    (tmp_path / f".run.{dead_pid}-0123abcd.part" / "inner").write_bytes(b"x")
+    (tmp_path / f".run.{DEAD}-0123abcd.part").mkdir()
+    (tmp_path / f".run.{DEAD}-0123abcd.part" / "inner").write_bytes(b"x")
     assert sweep(tmp_path) == 4
     assert listing(tmp_path) == sorted([*mine, *others])
     assert sweep(tmp_path) == 0
+
+
+def test_the_sweep_leaves_what_another_user_is_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose processes may be hidden in /proc."""
+    (tmp_path / f".a.{DEAD}-0123abcd.part.tif").write_bytes(b"x")
+    (tmp_path / f".a.{10**30}-0123abcd.part.tif").write_bytes(b"x")
+
+    def refused(process: int, signal: int) -> None:
+        raise OverflowError if process > DEAD else PermissionError
+
+    monkeypatch.setattr(os, "kill", refused)
+    assert sweep(tmp_path) == 1
+    assert listing(tmp_path) == [f".a.{DEAD}-0123abcd.part.tif"]
 
 
 def test_the_sweep_of_an_absent_folder_finds_nothing(tmp_path: Path) -> None:

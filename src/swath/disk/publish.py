@@ -130,10 +130,21 @@ def sweep(directory: str | Path) -> int:
     swept = 0
     for part in Path(directory).glob(".*.part*"):
         found = _PART.match(part.name)
-        if found and not Path(f"/proc/{found[1]}").exists():
+        if found and not _running(int(found[1])):
             _remove(part)
             swept += 1
     return swept
+
+
+def _running(process: int) -> bool:
+    """True while a process has this number, also where it is another user's and hidden from this one."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def make_directory(path: str | Path) -> Path:
