@@ -7,8 +7,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
+import subprocess
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,14 @@ settings.load_profile(os.environ.get("SWATH_PROPERTIES", "swath"))
 def pytest_configure(config: pytest.Config) -> None:
     """Rasters without georeference are legal inputs: their warning is no failure."""
     config.addinivalue_line("filterwarnings", "ignore::rasterio.errors.NotGeoreferencedWarning")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _unhurried_disk() -> Iterator[None]:
+    """Files are handed to the system, not to the disk, which may be slow: no test pulls the plug."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda fd: None)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -129,6 +139,31 @@ def make_vector(tmp_path: Path) -> Callable[..., Path]:
         return target
 
     return make
+
+
+@pytest.fixture
+def make_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """`make_disk("1m")` is the folder of a disk of that size of its own; skipped where this user may not mount one."""
+    made: list[Path] = []
+
+    def make(size: str) -> Path:
+        disk = tmp_path / f"disk{len(made)}"
+        disk.mkdir()
+        words = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk]
+        if shutil.which("mount") is None or subprocess.run(words, capture_output=True, check=False).returncode:
+            pytest.skip("no tmpfs can be mounted here")
+        made.append(disk)
+        return disk
+
+    yield make
+    for disk in made:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+@pytest.fixture
+def small_disk(make_disk: Callable[[str], Path]) -> Path:
+    """A disk of 1 MB."""
+    return make_disk("1m")
 
 
 @pytest.fixture

@@ -254,6 +254,30 @@ def test_the_sweep_leaves_what_another_user_is_writing(tmp_path: Path, monkeypat
     assert listing(tmp_path) == [f".a.{DEAD}-0123abcd.part.tif"]
 
 
+def test_a_file_is_on_the_disk_before_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In that order: parts flushed, renamed, the directory flushed."""
+    done: list[tuple[str, str]] = []
+    replace = os.replace
+
+    def renamed(part: Path, target: Path) -> None:
+        done.append(("rename", target.name))
+        replace(part, target)
+
+    monkeypatch.setattr(os, "fsync", lambda fd: done.append(("flush", Path(os.readlink(f"/proc/self/fd/{fd}")).name)))
+    monkeypatch.setattr(os, "replace", renamed)
+    publish_bytes(tmp_path / "a.bin", b"a")
+    flushed, *rest = done
+    assert flushed[0] == "flush"
+    assert flushed[1].startswith(".a.")
+    assert rest == [("rename", "a.bin"), ("flush", tmp_path.name)]
+    done.clear()
+    publish(tmp_path / "folder", write_folder("b"))
+    *flushed, part, renamed_to, above = done
+    assert sorted(flushed) == [("flush", "a.txt"), ("flush", "b.txt"), ("flush", "inner")]
+    assert part[1].startswith(".folder.")
+    assert (renamed_to, above) == (("rename", "folder"), ("flush", tmp_path.name))
+
+
 def test_the_sweep_of_an_absent_folder_finds_nothing(tmp_path: Path) -> None:
     assert sweep(tmp_path / "absent") == 0
 
