@@ -107,10 +107,10 @@ def test_addresses_without_a_host_are_refused() -> None:
 
 @pytest.mark.usefixtures("allowed")
 def test_secrets_of_an_address_are_never_shown() -> None:
-    url = "https://ann:pass-word@h/a.tif?X-Amz-Signature=cafe&X-Amz-Credential=id"
+    url = "https://ann:pass-word@h/a.tif?X-Amz-Signature=hush-hush&X-Amz-Credential=id"
     place = location(url)
     shown = f"{place} {place!r} {place.name} {place.parent} {location('b.tif', place.parent)}"
-    assert [secret for secret in ("ann", "pass-word", "cafe", "Credential") if secret in shown] == []
+    assert [secret for secret in ("ann", "pass-word", "hush", "Credential") if secret in shown] == []
     assert str(place) == "https://...@h/a.tif?..."
     assert redacted(f"cannot open '/vsicurl/{url}': 403") == "cannot open '/vsicurl/https://...@h/a.tif?...': 403"
     assert redacted("s3://b/k and a=b?c") == "s3://b/k and a=b?c"
