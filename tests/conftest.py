@@ -1,11 +1,16 @@
-"""Factories of small rasters and vectors, the real data where it is present, and hypothesis without a clock."""
+"""Factories of small rasters and vectors, the real data where it is present, hypothesis without a clock, and an
+environment like everybody's.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
+import shutil
+import subprocess
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +22,19 @@ import shapely
 from affine import Affine
 from hypothesis import settings
 from numpy.typing import NDArray
+from real_data import DATA
 
-ROOT = Path(__file__).parents[1]
 UTM = "EPSG:32618"
 CORNER = Affine(0.5, 0.0, 583_000.0, 0.0, -0.5, 4_507_000.0)  # half-metre pixels, north up
+
+# what a user's shell may hold to change GDAL, the net or the look of a terminal; who tests a variable sets it
+FOREIGN = re.compile(
+    r"(GDAL|CPL|VSI|OGR|GTIFF|AWS|BOTO|PROJ_NETWORK|PYTHONWARNINGS|PYTHONOPTIMIZE|COLUMNS|LINES|TERM|NO_COLOR|FORCE_COLOR"
+    r"|CURL_CA_BUNDLE|SSL_CERT|REQUESTS_CA_BUNDLE|((HTTPS?|FTP|ALL|NO)_PROXY))(_|$)", re.IGNORECASE,
+)  # fmt: skip
+PLACES = {"GDAL_DATA", "GDAL_DRIVER_PATH"}  # where an installation of GDAL keeps its files
+for _name in [n for n in os.environ if FOREIGN.match(n) and n not in PLACES]:
+    del os.environ[_name]
 
 settings.register_profile("swath", deadline=None, database=None, max_examples=100, derandomize=True)
 settings.register_profile("fuzz", deadline=None, database=None, max_examples=400)  # other examples in every run
@@ -32,13 +46,20 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "ignore::rasterio.errors.NotGeoreferencedWarning")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _unhurried_disk() -> Iterator[None]:
+    """Files are handed to the system, not to the disk, which may be slow: no test pulls the plug."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda fd: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
-    """The folder of real data (`SWATH_TEST_DATA`, else `../shared/data` beside the project)."""
-    folder = Path(os.environ.get("SWATH_TEST_DATA", ROOT.parent / "shared" / "data"))
-    if not (folder / "massachusetts").is_dir():
-        pytest.skip(f"no real data in {folder}: set SWATH_TEST_DATA")
-    return folder
+    """The folder of real data."""
+    if not (DATA / "massachusetts").is_dir():
+        pytest.skip(f"no real data in {DATA}: set SWATH_TEST_DATA")
+    return DATA
 
 
 @pytest.fixture
@@ -118,6 +139,31 @@ def make_vector(tmp_path: Path) -> Callable[..., Path]:
         return target
 
     return make
+
+
+@pytest.fixture
+def make_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """`make_disk("1m")` is the folder of a disk of that size of its own; skipped where this user may not mount one."""
+    made: list[Path] = []
+
+    def make(size: str) -> Path:
+        disk = tmp_path / f"disk{len(made)}"
+        disk.mkdir()
+        words = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk]
+        if shutil.which("mount") is None or subprocess.run(words, capture_output=True, check=False).returncode:
+            pytest.skip("no tmpfs can be mounted here")
+        made.append(disk)
+        return disk
+
+    yield make
+    for disk in made:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+@pytest.fixture
+def small_disk(make_disk: Callable[[str], Path]) -> Path:
+    """A disk of 1 MB."""
+    return make_disk("1m")
 
 
 @pytest.fixture

@@ -14,8 +14,6 @@ from pathlib import Path
 import pytest
 from servers import KEY, SECRET, Bucket, Handler, Web
 
-from swath.disk.remote import replies
-
 
 class _Quiet(ThreadingHTTPServer):
     """A server that says nothing of clients that went away."""
@@ -72,13 +70,6 @@ def secure(tmp_path: Path) -> Iterator[Web]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "ca.pem", tmp_path / "key.pem")
     yield from serving(tmp_path / "secure", context)
-
-
-@pytest.fixture
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Short waits, so that a silent server is told of soon."""
-    monkeypatch.setattr(replies, "PATIENCE", 1)
-    monkeypatch.setattr(replies, "CONNECT", 1)
 
 
 @pytest.fixture(scope="session")

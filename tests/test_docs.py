@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
+import inspect
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -11,6 +14,7 @@ from typing import Any
 
 import pytest
 
+import swath
 from swath.cli import VERBS, main, parser, separated
 from swath.config import Config, build_config
 from swath.core.blend import BLENDS
@@ -104,6 +108,24 @@ def test_every_option_of_a_verb_is_on_its_page(name: str) -> None:
     assert [o for o in options if o not in text] == []
 
 
+@pytest.mark.parametrize("name", VERBS)
+def test_every_option_on_the_page_of_a_verb_is_there(name: str) -> None:
+    """With every word that it may take; options of other verbs stand behind their name."""
+    text = (DOCS / "verbs" / f"{name}.md").read_text("utf-8")
+    own = re.sub(rf"swath (?!{name}\b)[a-z]+ [^`\n]*", "", text)
+    options = {o: a for a in parser(name)._actions for o in a.option_strings}
+    assert {o for o in re.findall(r"(?<![\w-])--[a-z][a-z-]*", own) if o not in options} == set()
+    words = [str(word) for action in options.values() for word in action.choices or ()]
+    assert [word for word in words if f"`{word}`" not in text] == []
+
+
+@pytest.mark.parametrize("name", [v for v in VERBS if v != "demo"])  # which needs no argument, and would run
+def test_the_help_speaks_of_settings_where_there_are_some(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    told = "section.key=value" in parser(name).format_help()
+    assert main([name, "runtime.threads=1", "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == ("usage" if told else "override")
+
+
 @pytest.mark.parametrize(
     ("page", "table"),
     [
@@ -154,6 +176,31 @@ def test_shown_configs_are_valid(where: str, text: str) -> None:
     head = "" if re.search(r"^scenes:", text, re.MULTILINE) else "scenes: scenes.csv\n"
     head += "" if re.search(r"^classes:", text, re.MULTILINE) else "classes: {1: roof}\n"
     assert len(build_config(parse_yaml(head + text, where)).legend()) >= 2
+
+
+@pytest.mark.parametrize(("page", "name"), list(zip(PAGES, NAMES, strict=True)), ids=NAMES)
+def test_settings_that_are_spoken_of_are_there(page: Path, name: str) -> None:
+    """`section.key`, and `section.key=value` with a value that it takes; what older systems call theirs is not ours."""
+    codes = [] if "from" in page.parts else re.findall(r"`([a-z]+\.[a-z_0-9.]+)(?:(?:=|: )([^`]*))?`", FENCE.sub("", page.read_text("utf-8")))
+    known = set(keys(Config))
+    for key, value in codes:
+        section, _, option = key.partition(".")
+        if section not in Config.model_fields or section in ("classes", "sources") or option in ("json", "py"):
+            continue
+        assert key in known or key.rpartition(".")[0] in known, key
+        if value and not re.search(r"[A-Z]|\.\.\.", value):
+            build_config(parse_yaml("scenes: s.csv\nclasses: {1: roof}\ntrain: {steps: 1}", name), [f"{key}={value}"])
+
+
+@pytest.mark.parametrize(("where", "text"), list(blocks("python")))
+def test_shown_python_calls_what_there_is(where: str, text: str) -> None:
+    """Names of swath are there, and take the arguments that they are shown with."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "swath":
+            assert hasattr(swath, node.attr)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("swath."):
+            named = {str(k.arg): None for k in node.keywords}
+            inspect.signature(getattr(swath, node.func.attr)).bind(*node.args, **named)
 
 
 @pytest.mark.parametrize(("where", "text"), [b for b in blocks("python") if "assert" in b[1]])

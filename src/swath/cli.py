@@ -17,7 +17,7 @@ from typing import Any
 
 from swath import __version__
 from swath.cli_tools import TOOLS
-from swath.commands import Verb, call, overwrite_argument, plain
+from swath.commands import Verb, call, overwrite_argument
 from swath.core.errors import ConfigError, DataError, ResourceError, SwathError, did_you_mean
 from swath.messages import counts, quiet_libraries, say, set_verbosity, table, tolerant_output
 from swath.progress import set_quiet
@@ -226,14 +226,14 @@ VERBS: dict[str, Verb] = {
                  lambda a, o: call("demo")(a.out, *o, seed=a.seed, overwrite=a.overwrite), _show_run),
     "verify": Verb("the proof that a store, bundle, run or map is as it was written", "swath verify runs/roofs",
                    _verify_args,
-                   lambda a, o: plain("verify", o)(a.thing), _show_verify),
+                   lambda a, o: call("verify")(a.thing), _show_verify, settings=False),
     "convert": Verb("the same samples in another layout: a store, or one that other systems read",
                     "swath convert runs/roofs/samples.store --to webdataset --out shards", _convert_args,
-                    lambda a, o: plain("convert", o)(a.source, a.out, to=a.to, source_format=a.source_format,
-                                                      classes=a.classes, overwrite=a.overwrite), _show_convert),
+                    lambda a, o: call("convert")(a.source, a.out, to=a.to, source_format=a.source_format,
+                                                      classes=a.classes, overwrite=a.overwrite), _show_convert, settings=False),
     **TOOLS,
     "schema": Verb("the JSON Schema of configs, for editors", "swath schema > swath.schema.json", lambda p: None,
-                   lambda a, o: plain("schema", o)(), _show_json),
+                   lambda a, o: call("schema")(), _show_json, settings=False),
 }  # fmt: skip
 
 
@@ -251,8 +251,8 @@ def parser(name: str) -> argparse.ArgumentParser:
     """The parser of one verb; its help begins with an example."""
     verb = VERBS[name]
     p = _Parser(prog=f"swath {name}", usage=argparse.SUPPRESS, formatter_class=argparse.RawDescriptionHelpFormatter,
-                description=f"{verb.example}\n\nThe result of `swath {name}` is {verb.result}.\n"
-                            "Settings of the config can be overridden: section.key=value.")  # fmt: skip
+                description=f"{verb.example}\n\nThe result of `swath {name}` is {verb.result}."
+                            + "\nSettings of the config can be overridden: section.key=value." * verb.settings)  # fmt: skip
     verb.arguments(p)
     p.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     p.add_argument("-q", "--quiet", action="store_true", help="errors only")
@@ -297,6 +297,8 @@ def _dispatch(words: list[str]) -> int:
     if name not in VERBS:
         raise ConfigError("verb-unknown", "swath", f"no verb '{name}'", did_you_mean(name, VERBS))
     overrides, others = separated(rest)
+    if overrides and not VERBS[name].settings:
+        raise ConfigError("override", overrides[0], f"`swath {name}` has no settings", "leave it out")
     args = parser(name).parse_args(others)
     set_verbosity(0 if args.quiet else 1)
     set_quiet(args.quiet)

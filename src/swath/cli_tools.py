@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from swath.commands import Verb, call, overwrite_argument, plain
+from swath.commands import Verb, call, overwrite_argument
 from swath.core.errors import ConfigError
 from swath.messages import counts, table
 
@@ -238,13 +238,13 @@ def _show_fetch(r: dict[str, Any]) -> str:
 TOOLS: dict[str, Verb] = {
     "fetch": Verb("a directory with copies of remote files, checksummed", "swath fetch s3://bucket/scenes/ --out scenes",
                   _fetch_args,
-                  lambda a, o: plain("fetch", o)(a.sources, out=a.out, listing=a.listing, include=a.include,
-                                                  limit=a.limit, overwrite=a.overwrite), _show_fetch),
+                  lambda a, o: call("fetch")(a.sources, out=a.out, listing=a.listing, include=a.include,
+                                                  limit=a.limit, overwrite=a.overwrite), _show_fetch, settings=False),
     "import": Verb("a config and a manifest made from another system's, with a row for every key",
                    "swath import gdl config.yaml --out imported", _import_args,
-                   lambda a, o: plain("import", o)(a.system, a.source, out=a.out, root=a.root, pair_by=a.pair_by,
+                   lambda a, o: call("import")(a.system, a.source, out=a.out, root=a.root, pair_by=a.pair_by,
                                                     pattern=a.pattern, allow_missing=a.allow_missing,
-                                                    overwrite=a.overwrite), _show_import),
+                                                    overwrite=a.overwrite), _show_import, settings=False),
     "chip": Verb("a folder of georeferenced windows of rasters", "swath chip images --size 512 --out chips", _chip_args,
                  lambda a, o: call("chip")(a.images, *o, out=a.out, size=a.size, stride=a.stride, edge=a.edge,
                                                 pattern=a.pattern, expect=a.expect, overwrite=a.overwrite), _show_chip),
@@ -265,13 +265,13 @@ TOOLS: dict[str, Verb] = {
                                                   bands=a.bands, overwrite=a.overwrite), _show_flatten),
     "apply": Verb("a raster that any Python function makes of others",
                   "swath apply mine.indices:ndvi --source a:image.tif --out ndvi.tif", _apply_args,
-                  lambda a, o: plain("apply", o)(a.function, _sources(a.source), out=a.out, window=a.window,
+                  lambda a, o: call("apply")(a.function, _sources(a.source), out=a.out, window=a.window,
                                                   margin=a.margin, dtype=a.dtype, workers=a.workers,
-                                                  overwrite=a.overwrite), _show_apply),
+                                                  overwrite=a.overwrite), _show_apply, settings=False),
     "split": Verb("a manifest whose column `split` is filled", "swath split scenes.csv --out split.csv --val 0.2 --tst 0",
                   _split_args,
-                  lambda a, o: plain("split", o)(a.manifest, out=a.out, trn=a.trn, val=a.val, tst=a.tst, by=a.by,
-                                                  seed=a.seed, method=a.method, overwrite=a.overwrite), _show_split),
+                  lambda a, o: call("split")(a.manifest, out=a.out, trn=a.trn, val=a.val, tst=a.tst, by=a.by,
+                                                  seed=a.seed, method=a.method, overwrite=a.overwrite), _show_split, settings=False),
     "points": Verb("a GeoPackage of sample points, drawn from labels or from a grid",
                    "swath points image.tif --labels fields.gpkg --out points.gpkg", _points_args, _points, _show_points),
 }  # fmt: skip

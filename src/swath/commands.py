@@ -8,20 +8,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from swath.core.errors import ConfigError
-
 Args = argparse.Namespace
 
 
 @dataclass(frozen=True)
 class Verb:
-    """One verb: what it results in, an example, its arguments, the call, and the human form of its result."""
+    """One verb: what it results in, an example, its arguments, the call, and the human form of its result.
+
+    `settings`: it takes settings of the config.
+    """
 
     result: str
     example: str
     arguments: Callable[[argparse.ArgumentParser], None]
     call: Callable[[Args, list[str]], dict[str, Any]]
     show: Callable[[dict[str, Any]], str]
+    settings: bool = True
 
 
 def overwrite_argument(p: argparse.ArgumentParser) -> None:
@@ -39,10 +41,3 @@ def call(name: str) -> Any:
     from swath import api
 
     return getattr(api, python_name(name))
-
-
-def plain(name: str, overrides: list[str]) -> Any:
-    """A verb without settings; an override is refused, not passed over."""
-    if overrides:
-        raise ConfigError("override", overrides[0], f"`swath {name}` has no settings", "leave it out")
-    return call(name)

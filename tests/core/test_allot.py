@@ -37,12 +37,12 @@ def test_otb_013_neighbours_on_the_chessboard_always_differ(height: int, width: 
     windows = block_windows(height, width, side)
     blocks = [Block(0, w, np.array([1])) for w in windows]
     held = chessboard(blocks, SHARES if test_too else {"val": 0.1})
-    trains = {b.window: not any(b in own for own in held.values()) for b in blocks}
-    for a in windows:
-        for b in windows:
-            beside = (a.row_end == b.row and a.col == b.col) or (a.col_end == b.col and a.row == b.row)
-            assert not beside or trains[a] != trains[b]
-    assert trains[windows[0]]
+    kept = {b.window for own in held.values() for b in own}
+    trains = {(w.row, w.col): w not in kept for w in windows}
+    for w in windows:
+        for beside in ((w.row_end, w.col), (w.row, w.col_end)):
+            assert trains.get(beside) != trains[w.row, w.col]
+    assert trains[0, 0]
     counts = Counter({s: len(own) for s, own in held.items()})
     assert max(counts.values()) - min(counts.values()) <= 1
 

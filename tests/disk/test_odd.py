@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 import shapely
 from affine import Affine
 from pyproj import CRS
+from real_data import ODD
 
 from swath.core.errors import DataError
 from swath.core.events import Events
@@ -21,7 +21,6 @@ from swath.disk.rasters.raster import RasterReader
 from swath.disk.vectors.vector import features_on_grid, read_features, repaired, vector_info
 
 pytestmark = pytest.mark.real
-ODD = Path(os.environ.get("SWATH_TEST_DATA", Path(__file__).parents[3] / "shared" / "data")) / "odd"
 INDEX = ODD / "index.tsv"
 NAMES = [line.split("\t")[0] for line in INDEX.read_text("utf-8").splitlines()] if INDEX.exists() else []
 SOMEWHERE = Affine(10, 0, 500_000, 0, -10, 4_500_000)

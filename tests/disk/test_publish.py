@@ -224,25 +224,58 @@ def raising_of_folder(part: Path) -> None:
     raise DataError("unverified", part, "not what was written")
 
 
-@pytest.fixture
-def dead_pid() -> int:
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
+DEAD = 2**22 + 1  # beyond the largest number that Linux gives a process: never one that began meanwhile
 
 
-def test_the_sweep_takes_stale_parts_only(tmp_path: Path, dead_pid: int) -> None:
+def test_the_sweep_takes_stale_parts_only(tmp_path: Path) -> None:
     ends = ("part.tif", "part", "part.gpkg-journal")
-    stale = [f".a.b.{dead_pid}-0123abcd.{end}" for end in ends]
-    mine = [f".a.{os.getpid()}-0123abcd.part.tif", f".a.{os.getppid()}-0123abcd.part.tif"]
-    others = ["a.tif", ".hidden", ".film.part", ".notes.partial", ".thesis.part2.docx", f".a.{dead_pid}.part.txt"]
+    stale = [f".a.b.{DEAD}-0123abcd.{end}" for end in ends]
+    mine = [f".a.{os.getpid()}-0123abcd.part.tif", ".a.1-0123abcd.part.tif"]
+    others = ["a.tif", ".hidden", ".film.part", ".notes.partial", ".thesis.part2.docx", f".a.{DEAD}.part.txt"]
     for name in (*stale, *mine, *others):
         (tmp_path / name).write_bytes(b"x")
-    (tmp_path / f".run.{dead_pid}-0123abcd.part").mkdir()
-    (tmp_path / f".run.{dead_pid}-0123abcd.part" / "inner").write_bytes(b"x")
+    (tmp_path / f".run.{DEAD}-0123abcd.part").mkdir()
+    (tmp_path / f".run.{DEAD}-0123abcd.part" / "inner").write_bytes(b"x")
     assert sweep(tmp_path) == 4
     assert listing(tmp_path) == sorted([*mine, *others])
     assert sweep(tmp_path) == 0
+
+
+def test_the_sweep_leaves_what_another_user_is_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose processes may be hidden in /proc."""
+    (tmp_path / f".a.{DEAD}-0123abcd.part.tif").write_bytes(b"x")
+    (tmp_path / f".a.{10**30}-0123abcd.part.tif").write_bytes(b"x")
+
+    def refused(process: int, signal: int) -> None:
+        raise OverflowError if process > DEAD else PermissionError
+
+    monkeypatch.setattr(os, "kill", refused)
+    assert sweep(tmp_path) == 1
+    assert listing(tmp_path) == [f".a.{DEAD}-0123abcd.part.tif"]
+
+
+def test_a_file_is_on_the_disk_before_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In that order: parts flushed, renamed, the directory flushed."""
+    done: list[tuple[str, str]] = []
+    replace = os.replace
+
+    def renamed(part: Path, target: Path) -> None:
+        done.append(("rename", target.name))
+        replace(part, target)
+
+    monkeypatch.setattr(os, "fsync", lambda fd: done.append(("flush", Path(os.readlink(f"/proc/self/fd/{fd}")).name)))
+    monkeypatch.setattr(os, "replace", renamed)
+    publish_bytes(tmp_path / "a.bin", b"a")
+    flushed, *rest = done
+    assert flushed[0] == "flush"
+    assert flushed[1].startswith(".a.")
+    assert rest == [("rename", "a.bin"), ("flush", tmp_path.name)]
+    done.clear()
+    publish(tmp_path / "folder", write_folder("b"))
+    *flushed, part, renamed_to, above = done
+    assert sorted(flushed) == [("flush", "a.txt"), ("flush", "b.txt"), ("flush", "inner")]
+    assert part[1].startswith(".folder.")
+    assert (renamed_to, above) == (("rename", "folder"), ("flush", tmp_path.name))
 
 
 def test_the_sweep_of_an_absent_folder_finds_nothing(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def nist_folder(folder: Path) -> tuple[str, Path]:
 
 def otb(folder: Path) -> tuple[str, Path]:
     """The chain of applications on an image and its polygons."""
-    data = write_town(folder / "data").parent
+    data = shlex.quote(str(write_town(folder / "data").parent))
     (folder / "extract.sh").write_text(
         f"otbcli_PolygonClassStatistics -in {data}/north.tif -vec {data}/north.gpkg -field class -out stats.xml\n"
         f"otbcli_PatchesSelection -in {data}/north.tif -grid.step 32 -grid.psize 32 -strategy chessboard\n"

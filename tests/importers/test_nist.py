@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,7 @@ def test_databases_become_scenes(by: str, tmp_path: Path) -> None:
     FORMATS["lmdb"].write(made(ids=(0, 1), splits=("trn", "tst")), tmp_path / "base")
     source = tmp_path / "base"
     if by == "flags":
-        train, test = (next(source.glob(f"{w}*")) for w in ("train", "test"))
+        train, test = (shlex.quote(str(next(source.glob(f"{w}*")))) for w in ("train", "test"))
         source = tmp_path / "run.sh"
         source.write_text(f"train.py --train_database {train} --test_database {test} --output_dir out --number_classes 2")
     result = swath.import_("nist", source, out=tmp_path / "new")

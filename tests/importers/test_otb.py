@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def rows(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def test_the_chain_becomes_a_scene(tmp_path: Path) -> None:
     town = write_town(tmp_path / "town").parent
     write_image(town / "other.tif", np.ones((1, 96, 96), np.uint8), corner(0))
-    (tmp_path / "chain.sh").write_text(CHAIN.format(folder=town))
+    (tmp_path / "chain.sh").write_text(CHAIN.format(folder=shlex.quote(str(town))))
     result = swath.import_("otb", tmp_path / "chain.sh", out=tmp_path / "new")
     (scene,) = read_manifest(result["manifest"])
     assert (scene.image.name, scene.labels and scene.labels.name, scene.field) == ("north.tif", "north.gpkg", "class")

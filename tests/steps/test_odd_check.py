@@ -6,7 +6,6 @@ What rasterio or pyogrio reads is reported as they give it, or with a finding th
 from __future__ import annotations
 
 import faulthandler
-import os
 import resource
 import warnings
 from collections import Counter
@@ -22,6 +21,7 @@ import rasterio
 from pyogrio.errors import DataLayerError, DataSourceError
 from rasterio.crs import CRS
 from rasterio.errors import RasterioError
+from real_data import ODD
 
 import swath
 from swath.disk.audits.audit import FINDINGS
@@ -30,7 +30,6 @@ pytestmark = [
     pytest.mark.real,
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # GDAL messages that are no UTF-8
 ]
-ODD = Path(os.environ.get("SWATH_TEST_DATA", Path(__file__).parents[3] / "shared" / "data")) / "odd"
 INDEX = ODD / "index.tsv"
 NAMES = [line.split("\t")[0] for line in INDEX.read_text("utf-8").splitlines()] if INDEX.exists() else []
 PLAIN = ("GTiff", "PNG", "JPEG", "JP2OpenJPEG")

@@ -50,14 +50,14 @@ def test_maps_of_remote_rasters_equal_those_of_the_local_file(
     bundle: Path, scene: Path, web: Web, bucket: Bucket, tmp_path: Path
 ) -> None:
     shutil.copy(scene, web.folder / scene.name)
-    places = {"web": f"{web.url}/{scene.name}?X-Amz-Signature=cafe", "store": bucket.put(f"in/{scene.name}", scene)}
+    places = {"web": f"{web.url}/{scene.name}?X-Amz-Signature=hush-hush", "store": bucket.put(f"in/{scene.name}", scene)}
     made = {n: swath.predict(bundle, p, SAVE, FAR, *ON, out=tmp_path / n)["maps"][0] for n, p in places.items()}
     local = swath.predict(bundle, scene, SAVE, *ON, out=tmp_path / "local")["maps"][0]
     for name, found in made.items():
         for product in ("map", "probabilities"):
             assert np.array_equal(read(found[product]), read(local[product])), (name, product)
     assert made["web"]["input"] == f"{web.url}/{scene.name}?..."
-    assert text_leaks(tmp_path, KEY, SECRET, "cafe") == []
+    assert text_leaks(tmp_path, KEY, SECRET, "hush") == []
     again = swath.predict(bundle, places["store"], SAVE, FAR, *ON, out=tmp_path / "store")["maps"][0]
     assert again["already_done"]
     bucket.put(f"in/{scene.name}", sorted(scene.parent.glob("*.tif"))[1])
@@ -142,7 +142,7 @@ def far_town(town: Path, bucket: Bucket, web: Web, tmp_path: Path) -> Path:
     rows = (town.parent / "scenes.csv").read_text().splitlines()
     first = rows[1].split(",")[0]
     shutil.copy(town.parent / first, web.folder / first)
-    rows[1] = rows[1].replace(first, f"{web.url}/{first}?X-Amz-Signature=cafe", 1)
+    rows[1] = rows[1].replace(first, f"{web.url}/{first}?X-Amz-Signature=hush-hush", 1)
     for path in town.parent.iterdir():
         if path.suffix in (".tif", ".gpkg"):
             bucket.put(f"town/{path.name}", path)
@@ -165,7 +165,7 @@ def test_a_run_on_remote_scenes_equals_the_local_one(far_town: Path, own_town: P
     store = "samples.store/records.bin"
     assert (Path(far["run"]) / store).read_bytes() == (Path(near["run"]) / store).read_bytes()
     assert (Path(far["run"]) / "map.png").exists()
-    assert text_leaks(Path(far["run"]), KEY, SECRET, "cafe") == []
+    assert text_leaks(Path(far["run"]), KEY, SECRET, "hush") == []
     assert swath.run(far_town)["executed"] == []
 
 
@@ -183,7 +183,7 @@ def test_remote_scenes_are_refused_where_the_config_is_silent(far_town: Path, ca
 def test_check_tells_of_remote_files(far_town: Path, bucket: Bucket, web: Web, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(far_town)]) == 0
     shown = capsys.readouterr()
-    assert "cafe" not in shown.out + shown.err
+    assert "hush" not in shown.out + shown.err
     first = next(p.name for p in web.folder.iterdir())
     web.status[f"/{first}"] = 403
     result = swath.check(far_town)

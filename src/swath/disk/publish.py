@@ -130,10 +130,21 @@ def sweep(directory: str | Path) -> int:
     swept = 0
     for part in Path(directory).glob(".*.part*"):
         found = _PART.match(part.name)
-        if found and not Path(f"/proc/{found[1]}").exists():
+        if found and not _running(int(found[1])):
             _remove(part)
             swept += 1
     return swept
+
+
+def _running(process: int) -> bool:
+    """True while a process has this number, also where it is another user's and hidden from this one."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def make_directory(path: str | Path) -> Path:
@@ -180,23 +191,14 @@ def require_space(path: Path, needed: int) -> None:
         )
 
 
-def fsync_directory(directory: Path) -> None:
-    """The directory's entries, durable."""
-    fd = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 def _commit(part: Path, path: Path) -> None:
-    for file in [p for p in part.rglob("*") if p.is_file()] if part.is_dir() else [part]:
-        _fsync(file)
+    for inner in [*part.rglob("*"), part]:
+        _fsync(inner)
     if part.is_dir() and path.is_dir() and not path.is_symlink():
         _exchange(part, path)
     else:
         os.replace(part, path)
-    fsync_directory(path.parent)
+    _fsync(path.parent)
 
 
 def _exchange(part: Path, path: Path) -> None:
@@ -211,8 +213,9 @@ def _exchange(part: Path, path: Path) -> None:
     _remove(old)
 
 
-def _fsync(file: Path) -> None:
-    fd = os.open(file, os.O_RDONLY)
+def _fsync(path: Path) -> None:
+    """Makes the bytes of a file, or the entries of a directory, durable."""
+    fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
     finally:

@@ -238,7 +238,7 @@ STEPS: Table = {
     "mask_args.shape_name": command("swath mask --labels", "GeoPackage, Shapefile, GeoJSON, FlatGeobuf"),
     "mask_args.output_format": dropped("GeoTIFF with a colour table; its nodata is never a class"),
     "flatten_args.mask": command("swath flatten --labels", "the label is a column"),
-    "flatten_args.root": command("swath flatten IMAGE", "one raster at a time"),
+    "flatten_args.root": command("swath flatten IMAGE", "files, folders, globs: one table of all"),
     "flatten_args.storage": command("swath flatten --out", "made where it is missing"),
     "flatten_args.extension": dropped(STEP),
     "flatten_args.image_type": dropped(STEP),

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from real_data import DATA, ODD
 
 from swath.core.errors import DataError
 from swath.disk.remote.stac import StacBand, is_stac_item, item_of, stac_item
 
-DATA = Path(os.environ.get("SWATH_TEST_DATA", "../shared/data"))
 VEGAS = DATA / "las_vegas" / "SpaceNet_AOI_2_Las_Vegas-056155973080_01_P001-WV03.json"
-ODD = DATA / "odd" / "vectors" / "riotiler"
+RIOTILER = ODD / "vectors" / "riotiler"
 
 
 def item(**assets: Any) -> dict[str, Any]:
@@ -52,7 +51,7 @@ def test_a_real_item_names_its_bands_in_order_and_finds_the_copies_beside_it() -
 
 
 @pytest.mark.real
-@pytest.mark.skipif(not ODD.exists(), reason="no real data")
+@pytest.mark.skipif(not RIOTILER.exists(), reason="no real data")
 @pytest.mark.parametrize(
     ("name", "rasters"),
     [
@@ -64,8 +63,8 @@ def test_a_real_item_names_its_bands_in_order_and_finds_the_copies_beside_it() -
     ],
 )
 def test_real_items_of_many_versions_give_their_rasters(name: str, rasters: list[str]) -> None:
-    assert is_stac_item(ODD / name)
-    assert [a.name for a in stac_item(ODD / name).rasters if a.name in rasters] == rasters
+    assert is_stac_item(RIOTILER / name)
+    assert [a.name for a in stac_item(RIOTILER / name).rasters if a.name in rasters] == rasters
 
 
 def test_hrefs_are_resolved_against_the_place_of_the_item(tmp_path: Path) -> None:

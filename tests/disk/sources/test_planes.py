@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,7 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
                         [line, shapely.box(30, 10, 40, 20), shapely.Point(5.5, 5.5)], [1, 2, 1])  # fmt: skip
 
 
+@cache
 def whole(part: Shapes, band: int = 0) -> np.ndarray:
     return ShapePlanes(part, GRID).read(Window(0, 0, 40, 50), [band])[0][0]
 
