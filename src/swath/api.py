@@ -314,8 +314,8 @@ DECLARED = (check, sample, analyze, train, evaluate, predict, vectorize, run, ve
             points, flatten, summarize, apply)  # fmt: skip  # verbs that a pipeline may declare
 
 
-def _classes(config: PathLike | None, overrides: Sequence[str]) -> tuple[Legend | None, LabelsSpec | None, bool]:
-    """The class table and label settings of a config, none without one; and whether remote files may be read."""
+def _classes(config: PathLike | None, overrides: Sequence[str]) -> tuple[Legend | None, LabelsSpec | None, bool | tuple[str, ...]]:
+    """The class table and label settings of a config, none without one; and which remote files may be read."""
     if config is None:
         others = [text for text in overrides if not text.startswith("runtime.")]
         if others:

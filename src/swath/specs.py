@@ -451,6 +451,7 @@ class RuntimeSpec(Spec):
         "auto", "threads that read samples ahead; 0: none is read ahead", "two; none on a machine with one core"
     )
     memory: Size = setting(4_000_000_000, "bytes of samples kept in memory", "small data sets are read once")
-    remote: bool = setting(
-        False, "may s3://, https:// and http:// be read and written", "nothing leaves the machine unasked"
-    )
+    remote: bool | tuple[str, ...] = setting(
+        False, "may s3://, https:// and http:// be read and written; or a list of the hosts and s3://buckets where they may",
+        "nothing leaves the machine unasked",
+    )  # fmt: skip

@@ -17,6 +17,7 @@ import rasterio
 from rasterio._env import get_gdal_config
 from servers import SECRET, Bucket, Web
 
+from swath.cli import main
 from swath.core.errors import ConfigError, DataError
 from swath.core.legend import ClassEntry, Legend
 from swath.core.windows import Window
@@ -490,3 +491,63 @@ def test_points_are_copied_and_read(web: Web, tmp_path: Path, suffix: str) -> No
     for place in (local, location(f"{web.url}/{local.name}?sig=hush")):
         found = read_points(place, classes)
         assert list(zip(found.x.tolist(), found.y.tolist(), found.indices.tolist(), strict=True)) == [(1, 2, 2), (3, 4, 1)]
+
+
+@pytest.mark.parametrize(("listed", "address", "allowed"), [
+    (["imagery.example"], "https://imagery.example/a.tif", True),
+    (["https://Imagery.example/"], "https://me:pw@imagery.EXAMPLE:8080/a.tif", True),
+    (["imagery.example:8080"], "https://imagery.example/a.tif", False),
+    (["imagery.example"], "https://other.example/imagery.example", False),
+    (["imagery.example"], "https://imagery.example@other.example/a.tif", False),
+    (["*.example"], "http://a.b.example/a.tif", True),
+    (["*.example"], "http://example/a.tif", False),
+    (["s3://tiles"], "s3://tiles/a.tif", True),
+    (["s3://tiles"], "s3://others/a.tif", False),
+    (["tiles"], "s3://tiles/a.tif", False),
+    (["s3://tiles"], "https://tiles/a.tif", False),
+    ([], "https://imagery.example/a.tif", False),
+])  # fmt: skip
+def test_a_list_allows_its_hosts_and_buckets_alone(listed: list[str], address: str, allowed: bool) -> None:
+    with remote_access(listed):
+        if allowed:
+            place = location(address)
+            assert isinstance(place, Remote)
+            assert copy.deepcopy(place).allowed == tuple(listed)
+            assert (place.parent / "b.tif").allowed == tuple(listed)  # type: ignore[attr-defined]
+        else:
+            with pytest.raises(ConfigError) as e:
+                location(address)
+            assert e.value.code == "remote-off"
+            assert "pw" not in e.value.line()
+
+
+@pytest.mark.parametrize("address", ["https://evil.example?@good.example/a.tif", "https://evil.example#@good.example/a", "https://evil\\@good.example/a"])
+def test_an_address_whose_host_could_be_read_in_two_ways_is_refused(address: str) -> None:
+    with remote_access(["good.example"]), pytest.raises(DataError) as e:
+        location(address)
+    assert e.value.code == "remote-address"
+
+
+def test_a_list_holds_where_a_server_or_a_manifest_leads_elsewhere(web: Web, image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replies, "ATTEMPTS", 1)
+    (web.folder / "a.tif").write_bytes(image.read_bytes())
+    other = web.url.replace("127.0.0.1", "localhost")
+    web.redirect["/led.tif"] = f"{other}/a.tif"
+    (web.folder / "scenes.csv").write_text(f"image\n{other}/a.tif\na.tif\n")
+    with remote_access(["127.0.0.1"]):
+        with pytest.raises(DataError, match=r"leads to localhost, where runtime\.remote does not allow to read"):
+            raster_info(location(f"{web.url}/led.tif"))
+        with pytest.raises(ConfigError, match=r"add localhost to its list"):
+            read_manifest(f"{web.url}/scenes.csv")
+    assert web.asked("/a.tif") == []
+    with remote_access(["127.0.0.1", "localhost"]):
+        assert raster_info(location(f"{web.url}/led.tif")).grid == raster_info(image).grid
+        assert len(read_manifest(f"{web.url}/scenes.csv")) == 2
+
+
+def test_a_config_lists_hosts(web: Web, image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (web.folder / "a.tif").write_bytes(image.read_bytes())
+    assert main(["check", f"{web.url}/a.tif", "runtime.remote=[imagery.example]"]) == 2
+    assert "remote-off" in capsys.readouterr().out or web.log == []
+    assert main(["check", f"{web.url}/a.tif", 'runtime.remote=[127.0.0.1]']) == 0
+    assert web.log

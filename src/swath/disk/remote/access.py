@@ -11,7 +11,7 @@ import os
 import posixpath
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from functools import cached_property
@@ -20,28 +20,31 @@ from typing import Any
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from swath.core.errors import ConfigError, DataError
+from swath.disk.remote.hosts import Allowed, joined, permits
+from swath.disk.remote.redaction import shown, without_secrets
 from swath.disk.remote.replies import MAX_TEXT, Head, Reply, too_large
 
 SCHEMES = ("s3", "https", "http")
 _URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
-_IN_TEXT = re.compile(r"\b(s3|https?)://[^\s'\"<>|,;)]+", re.IGNORECASE)
-_QUERY = re.compile(r"(?<=\S)\?[^\s'\"<>|?]*=[^\s'\"<>|)]*")  # of a name without its address, as GDAL tells it
-_allowed: ContextVar[bool] = ContextVar("remote places may be named", default=False)
+_allowed: ContextVar[Allowed] = ContextVar("remote places that may be named", default=())
 
 
 @contextmanager
-def remote_access(allowed: bool) -> Iterator[None]:
-    """Within it, texts that name remote places become places if `allowed` here or around it; else they are refused."""
-    token = _allowed.set(allowed or _allowed.get())
+def remote_access(allowed: bool | Sequence[str]) -> Iterator[None]:
+    """Within it, texts that name remote places become places if `allowed` here or around it; else they are refused.
+
+    A list of hosts and buckets allows those alone.
+    """
+    token = _allowed.set(joined(_allowed.get(), allowed))
     try:
         yield
     finally:
         _allowed.reset(token)
 
 
-def is_allowed() -> bool:
-    """True where texts that name remote places become places."""
-    return _allowed.get()
+def is_allowed(url: str) -> bool:
+    """True where the text of an address becomes a place."""
+    return permits(_allowed.get(), url)
 
 
 def location(text: str | Path, root: Path | None = None) -> Path:
@@ -67,10 +70,11 @@ def location(text: str | Path, root: Path | None = None) -> Path:
     if kind not in SCHEMES:
         raise DataError("remote-scheme", redacted(text), f"places of '{kind}://' are not read",
                         "use s3://, https://, http://, file:// or a path")  # fmt: skip
-    if not _allowed.get():
+    allowed = _allowed.get()
+    if not allowed:
         raise ConfigError("remote-off", redacted(text), "is not local, and remote places are off",
                           "write runtime.remote=true, or `runtime: {remote: true}` in the config")  # fmt: skip
-    return Remote(text)
+    return Remote.within(text, allowed)
 
 
 def is_remote(text: object) -> bool:
@@ -88,29 +92,32 @@ def redacted(text: str, place: object = None) -> str:
         parts = urlsplit(place.url)
         for secret in (parts.query, parts.netloc.rpartition("@")[0]):
             text = text.replace(secret, "...") if secret else text
-    return _QUERY.sub("?...", _IN_TEXT.sub(lambda found: _shown(found[0]), text))
-
-
-def _shown(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    if scheme.lower() == "s3":  # any character may stand in a key, those that steer a terminal too
-        return "".join(c if c.isprintable() else "?" for c in url)
-    rest = rest.partition("#")[0]
-    before, asked, _ = rest.partition("?")
-    host, slash, path = before.partition("/")
-    hidden = "...@" if "@" in host else ""
-    return f"{scheme}://{hidden}{host.rpartition('@')[2]}{slash}{path}{'?...' if asked else ''}"
+    return without_secrets(text)
 
 
 class Remote(PosixPath):
-    """A remote file. `url` is its whole address; `str()` of it hides secrets. Equal where the addresses are."""
+    """A remote file. `url` is its whole address; `str()` of it hides secrets. Equal where the addresses are.
+
+    `allowed` is what may be asked for it, also where a server leads elsewhere.
+    """
 
     url: str
+    allowed: Allowed = True
 
     def __new__(cls, url: str) -> Remote:
         """The place of an address; made by `location`, which asks for permission."""
         made = super().__new__(cls, url)
         made.url = _clean(url)
+        return made
+
+    @classmethod
+    def within(cls, url: str, allowed: Allowed) -> Remote:
+        """The place of an address. Raises ConfigError where it is not allowed."""
+        made = cls(url)
+        if not permits(allowed, made.url):
+            raise ConfigError("remote-off", made, "lies where runtime.remote does not allow it", f"add s3://{made.bucket} to its list"
+                              if made.scheme == "s3" else f"add {urlsplit(made.url).hostname} to its list")  # fmt: skip
+        made.allowed = allowed
         return made
 
     @property
@@ -154,7 +161,7 @@ class Remote(PosixPath):
                 return bucket.head(self.bucket, self.key, str(self))
             from swath.disk.remote import web
 
-            return web.head(self.url, str(self))
+            return web.head(self.url, str(self), self.allowed)
         except DataError as e:
             return e
 
@@ -167,7 +174,7 @@ class Remote(PosixPath):
     def has_changed(self) -> bool:
         """True where the server says of the file what it did not say at first; False where it says nothing."""
         try:
-            return type(self)(self.url).head != self.head
+            return self.within(self.url, self.allowed).head != self.head
         except DataError:
             return False
 
@@ -197,7 +204,7 @@ class Remote(PosixPath):
             text = posixpath.normpath(f"/{self.key}/{name}").lstrip("/")
             return name if isinstance(name, Remote) else self._at(text)
         base = f"{self._at(self.key).url.rstrip('/')}/"
-        return type(self)(urljoin(base, quote(str(name), safe="/%?=&+:@,;~!$'()*")))
+        return self._beside(urljoin(base, quote(str(name), safe="/%?=&+:@,;~!$'()*")))
 
     def with_name(self, name: str) -> Remote:
         """The file of another name in the same folder."""
@@ -244,7 +251,7 @@ class Remote(PosixPath):
             return bucket.read(self.bucket, self.key, str(self))
         from swath.disk.remote import web
 
-        return web.read(self.url, str(self), limit)
+        return web.read(self.url, str(self), limit, self.allowed)
 
     def opened(self, start: int = 0, wanted: Head | None = None) -> AbstractContextManager[Reply]:
         """The open content from byte `start` on (from 0 where a server gives no parts), of the file as it was `wanted`."""
@@ -254,7 +261,7 @@ class Remote(PosixPath):
             return bucket.opened(self.bucket, self.key, str(self), start, wanted)
         from swath.disk.remote import web
 
-        return web.opened(self.url, str(self), start, wanted)
+        return web.opened(self.url, str(self), start, wanted, self.allowed)
 
     def read_text(self, encoding: str | None = None, errors: str | None = None, newline: str | None = None) -> str:
         """The content of a small text file."""
@@ -262,14 +269,17 @@ class Remote(PosixPath):
 
     def _at(self, key: str) -> Remote:
         path = key if self.scheme == "s3" else quote(key)
-        return type(self)(f"{self.scheme}://{self.bucket}/{path}")
+        return self._beside(f"{self.scheme}://{self.bucket}/{path}")
+
+    def _beside(self, url: str) -> Remote:
+        return self.within(url, self.allowed)
 
     def __fspath__(self) -> str:
         """Refused: the operating system must never see it, or a file of a strange name would appear."""
         raise DataError("remote-place", self, "a local file is needed here", "copy it first: swath fetch")
 
     def __str__(self) -> str:
-        return _shown(self.url)
+        return shown(self.url)
 
     def __repr__(self) -> str:
         return f"Remote({str(self)!r})"
@@ -283,8 +293,8 @@ class Remote(PosixPath):
     def __lt__(self, other: Any) -> bool:
         return self.url < (other.url if isinstance(other, Remote) else str(other))
 
-    def __reduce__(self) -> tuple[type[Remote], tuple[str]]:
-        return type(self), (self.url,)
+    def __reduce__(self) -> tuple[Any, tuple[str, Allowed]]:
+        return type(self).within, (self.url, self.allowed)
 
 
 def _local_of_remote(text: str, root: Remote) -> DataError:
@@ -307,4 +317,6 @@ def _clean(url: str) -> str:
         return f"s3://{rest}"
     if any(ord(c) < 32 for c in rest):
         raise DataError("remote-address", redacted(url), "holds control characters", "correct the address")
+    if any(c in rest.partition("/")[0] for c in "?#\\"):  # what the host is would be told in two ways
+        raise DataError("remote-address", redacted(url), "has a host with ?, # or \\", "write https://host/path")
     return f"{scheme.lower()}://{rest.strip().replace(' ', '%20')}"

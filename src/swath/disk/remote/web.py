@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
@@ -16,6 +16,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 import swath
 from swath.core.errors import DataError
 from swath.disk.remote import replies
+from swath.disk.remote.hosts import Allowed, permits
 from swath.disk.remote.replies import Head, Reply, changed, refused, too_large, unreached
 
 _NO_HEAD = (400, 403, 405, 501)  # answers of servers, and of signed addresses, that know GET only
@@ -28,10 +29,15 @@ class _Redirects(HTTPRedirectHandler):
     def redirect_request(self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Request | None:
         old, new = urlsplit(req.full_url), urlsplit(newurl)
         if new.scheme not in ("http", "https") or (old.scheme == "https" and new.scheme == "http"):
+            fp.close()
             raise URLError(f"the server leads to {new.scheme}://{new.hostname}")
+        allowed = cast(Allowed, getattr(req, "allowed", True))
+        if not permits(allowed, newurl):
+            fp.close()
+            raise URLError(f"the server leads to {new.hostname}, where runtime.remote does not allow to read")
         made = super().redirect_request(req, fp, code, msg, headers, newurl)
         if made is not None:
-            made.method = req.get_method()
+            made.method, made.allowed = req.get_method(), allowed  # type: ignore[attr-defined]
             if old.netloc != new.netloc:
                 made.remove_header("Authorization")
         return made
@@ -40,10 +46,10 @@ class _Redirects(HTTPRedirectHandler):
 _opener = build_opener(_Redirects)
 
 
-def head(url: str, where: str) -> Head | None:
+def head(url: str, where: str, allowed: Allowed = True) -> Head | None:
     """What the server says of a file; None where it has none. Raises DataError where it does not say."""
     try:
-        with _asked(url, where, "HEAD") as reply:
+        with _asked(url, where, "HEAD", {}, allowed) as reply:
             if reply.headers.get("Content-Length") is not None:
                 return _head(reply.headers, where)
     except _Status as e:
@@ -51,17 +57,17 @@ def head(url: str, where: str) -> Head | None:
             _refuse(e, where)
             return None
     try:
-        with _asked(url, where, "GET", {"Range": "bytes=0-0"}) as reply:
+        with _asked(url, where, "GET", {"Range": "bytes=0-0"}, allowed) as reply:
             return _head(reply.headers, where)
     except _Status as e:
         _refuse(e, where)
         return None
 
 
-def read(url: str, where: str, limit: int) -> bytes:
+def read(url: str, where: str, limit: int, allowed: Allowed = True) -> bytes:
     """The whole content of a file of at most `limit` bytes. Raises DataError."""
     for attempt in range(1, replies.ATTEMPTS + 1):
-        with opened(url, where) as reply:
+        with opened(url, where, allowed=allowed) as reply:
             data = bytes(reply.stream.read(limit + 1))
         if len(data) > limit:
             raise too_large(where, len(data), limit)
@@ -73,7 +79,9 @@ def read(url: str, where: str, limit: int) -> bytes:
 
 
 @contextmanager
-def opened(url: str, where: str, start: int = 0, wanted: Head | None = None) -> Iterator[Reply]:
+def opened(
+    url: str, where: str, start: int = 0, wanted: Head | None = None, allowed: Allowed = True
+) -> Iterator[Reply]:  # fmt: skip
     """The open content from byte `start` on, or from 0 where the server gives the whole file.
 
     `wanted` is the file as it was when it was asked for first. Raises DataError, also where it has changed since.
@@ -81,7 +89,7 @@ def opened(url: str, where: str, start: int = 0, wanted: Head | None = None) -> 
     validator = wanted.validator if wanted else None
     asked = {"Range": f"bytes={start}-", "If-Range": validator} if start and validator else {}
     try:
-        with _asked(url, where, "GET", asked) as reply:
+        with _asked(url, where, "GET", asked, allowed) as reply:
             etag = reply.headers.get("ETag")
             if wanted and wanted.etag and etag and etag != wanted.etag:
                 raise changed(where)
@@ -117,12 +125,12 @@ class _Status(Exception):
 
 
 @contextmanager
-def _asked(url: str, where: str, method: str, headers: dict[str, str] | None = None) -> Iterator[Any]:
+def _asked(url: str, where: str, method: str, headers: dict[str, str], allowed: Allowed) -> Iterator[Any]:
     """The open reply to a request; what may pass is tried again. Raises _Status or DataError."""
     reply = None
     for attempt in range(1, replies.ATTEMPTS + 1):
         try:
-            reply = _opener.open(_request(url, method, headers or {}), timeout=replies.PATIENCE)
+            reply = _opener.open(_request(url, method, headers, allowed), timeout=replies.PATIENCE)
             break
         except HTTPError as e:
             e.close()
@@ -139,14 +147,16 @@ def _asked(url: str, where: str, method: str, headers: dict[str, str] | None = N
         yield reply
 
 
-def _request(url: str, method: str, headers: dict[str, str]) -> Request:
+def _request(url: str, method: str, headers: dict[str, str], allowed: Allowed) -> Request:
     parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")
     agent = {"User-Agent": f"swath/{swath.__version__}", "Accept-Encoding": "identity", **headers}
     if at:
         agent["Authorization"] = f"Basic {base64.b64encode(unquote(user).encode()).decode()}"
     bare = parts._replace(netloc=host, fragment="").geturl()
-    return Request(bare, method=method, headers=agent)
+    made = Request(bare, method=method, headers=agent)
+    made.allowed = allowed  # type: ignore[attr-defined]
+    return made
 
 
 def _refuse(error: _Status, where: str) -> None:

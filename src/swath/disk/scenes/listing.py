@@ -94,7 +94,7 @@ def _of_bucket(place: Remote) -> list[Item]:
         found = bucket.listed(place.bucket, place.key, str(place))
         root = f"{parent}/" if (parent := posixpath.dirname(place.key)) else ""
     return [
-        Item(Remote(f"s3://{place.bucket}/{e.key}"), _safe(e.key.removeprefix(root)), e.size)
+        Item(Remote.within(f"s3://{place.bucket}/{e.key}", place.allowed), _safe(e.key.removeprefix(root)), e.size)
         for e in found if not _hidden(e.key.removeprefix(root))
     ]  # fmt: skip
 

@@ -43,7 +43,7 @@ def _item_stack(path: Path) -> Stack:
         raise DataError("stac-item", path, "names no raster asset", "assets need the type image/tiff or the role data")
     files: list[Path] = []
     names: list[tuple[str, str]] = []
-    left_out = tuple(a.name for a in rasters if not isinstance(a.place, Path)) if not is_allowed() else ()
+    left_out = tuple(a.name for a in rasters if not isinstance(a.place, Path) and not is_allowed(a.place))
     if len(left_out) == len(rasters):
         raise DataError("remote-off", path, f"its {len(rasters)} raster assets lie elsewhere, such as at "
                         f"{redacted(str(rasters[0].place))}", "copy them beside the item with swath fetch, or write "
