@@ -325,6 +325,24 @@ def test_a_colour_beyond_eight_bits_is_no_colour(make_raster: Make, value: int) 
     assert caught.value.code == "labels-colours"
 
 
+@pytest.mark.parametrize("shift", [0.0, 0.2])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_palette_is_read_by_its_colours_where_classes_are_colours(make_raster: Make, shift: float, dtype: Any) -> None:
+    numbers = np.zeros((H, W), dtype)
+    numbers[5:20], numbers[30:40], numbers[50:] = 3, 1, 7
+    path = make_raster("mask.tif", numbers, transform=Affine.translation(shift, 0) @ CORNER, photometric="palette")
+    with rasterio.open(path, "r+") as sink:
+        sink.write_colormap(1, {0: (0, 0, 0, 255), 1: (255, 0, 0, 255), 3: (0, 255, 0, 255), 7: (255, 0, 0, 255)})
+    by_colour = read(path, legend((0, "ground"), (4, "green", "#00ff00"), (9, "red", "#ff0000")))[:, 1:]
+    expected = np.zeros((H, W - 1), np.uint8)
+    expected[5:20], expected[30:40], expected[50:] = 1, 2, 2
+    assert np.array_equal(by_colour, expected)
+    by_number = read(path, legend((0, "ground", 0), (4, "green", 3, "#00ff00"), (9, "red", 1, 7)))[:, 1:]
+    assert np.array_equal(by_number, expected)
+    with pytest.raises(DataError, match="#ff0000"):
+        read(path, legend((0, "ground"), (4, "green", "#00ff00")))
+
+
 def test_grey_thresholds(make_raster: Make) -> None:
     values = np.arange(H * W, dtype=np.int64).reshape(H, W) % 256
     table = legend((0, "ground"), (1, "roof", ">127"))

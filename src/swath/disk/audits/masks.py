@@ -13,7 +13,7 @@ from swath.disk.audits.audit import Finding, share, shown
 from swath.disk.audits.labels import bounds_in, box_text, crs_findings, footprint
 from swath.disk.rasters.crs import crs_name, on_grid, same_place
 from swath.disk.rasters.raster import RasterInfo
-from swath.disk.rasters.tally import Counts
+from swath.disk.rasters.tally import Counts, is_coloured
 
 
 def label_raster_findings(
@@ -24,7 +24,7 @@ def label_raster_findings(
     amounts = {
         v: sum(t.get(v, (0, 0.0))[0] for t in counts.values()) for v in sorted({v for t in counts.values() for v in t})
     }
-    coloured = legend is not None and bool(legend.colours) and info.count >= 3
+    coloured = legend is not None and is_coloured(info, legend)
     found = [] if image is None else _on_image(info, image)
     if info.count > 1 and not coloured:
         found.append(
@@ -47,7 +47,7 @@ def label_raster_findings(
 
 def value_classes(values: Sequence[Any], info: RasterInfo, legend: Legend) -> dict[Any, int]:
     """The class index of each known value of a label raster, as `disk.labels` takes it; ignored ones left out."""
-    coloured = bool(legend.colours) and info.count >= 3
+    coloured = is_coloured(info, legend)
     known = {v: _class_of(v, legend, coloured) for v in values}
     return {v: i for v, i in known.items() if i is not None and i != legend.ignore}
 

@@ -81,7 +81,7 @@ class LabelAudit:
             if len(regions) == 1 and regions[0].inside is None and not regions[0].outside:
                 counts = {regions[0].split: counts["all"]}
             else:
-                source = LabelValues(labels, coloured=bool(legend.colours))
+                source = LabelValues(labels, legend)
                 counts = tally(source, image.grid, spread_windows(info, math.inf), regions)
                 source.close()
             return {s: _by_class(t, info, legend) for s, t in counts.items()}, True
@@ -128,7 +128,7 @@ class LabelAudit:
         info = raster_info(labels)
         self.inputs.setdefault(labels, raster_input(info, "labels"))
         if labels not in self._values:
-            source = LabelValues(labels, coloured=self.legend is not None and bool(self.legend.colours))
+            source = LabelValues(labels, self.legend)
             try:
                 self._values[labels] = tally(source, info.grid, spread_windows(info, math.inf))
             finally:

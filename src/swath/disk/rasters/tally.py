@@ -20,7 +20,7 @@ from swath.core.outlines import Rings
 from swath.core.splits import Region
 from swath.core.windows import Window, grid_windows
 from swath.disk.rasters.areas import areas_m2
-from swath.disk.rasters.raster import open_dataset, raster_info
+from swath.disk.rasters.raster import RasterInfo, open_dataset, open_raster, raster_info
 from swath.disk.remote.access import redacted
 
 Counts = dict[str, dict[Any, tuple[int, float]]]  # split -> value -> (pixels, square metres; NaN without georeference)
@@ -38,11 +38,12 @@ class Values(Protocol):
 
 
 class LabelValues:
-    """The values that a label raster holds: its first band, or colours as 0xRRGGBB."""
+    """The values that a label raster holds: its first band, or colours as 0xRRGGBB where these are its classes."""
 
-    def __init__(self, path: Path, *, coloured: bool = False) -> None:
+    def __init__(self, path: Path, legend: Legend | None = None) -> None:
         self.path, self.info = path, raster_info(path)
-        self.coloured = coloured and self.info.count >= 3
+        self.coloured = legend is not None and is_coloured(self.info, legend)
+        self.palette = palette(self.info) if self.coloured else None
         self._source: Any = None
 
     def read(self, window: Window) -> NDArray[Any]:
@@ -50,19 +51,38 @@ class LabelValues:
         self._source = self._source or open_dataset(self.path)
         box = RioWindow(window.col, window.row, window.width, window.height)
         try:
-            bands = self._source.read([1, 2, 3] if self.coloured else [1], window=box)
+            bands = self._source.read([1, 2, 3] if self.coloured and self.palette is None else [1], window=box)
         except RasterioError as e:
             where = f"{self.path} rows {window.row}-{window.row_end}"
             raise DataError("raster-corrupt", where, f"cannot be read ({redacted(str(e.__cause__ or e), self.path)})", "replace the file") from e
         if not self.coloured:
             return bands[0]
-        return packed_colours(bands, self.path)
+        return packed_colours(bands if self.palette is None else self.palette[:, bands[0]], self.path)
 
     def close(self) -> None:
         """Closes the file."""
         if self._source is not None:
             self._source.close()
             self._source = None
+
+
+def is_coloured(info: RasterInfo, legend: Legend) -> bool:
+    """True where the colours of a label raster are its classes: the legend names colours, and it has three bands, or a
+    palette whose numbers stand for no class.
+    """
+    numbers = any(isinstance(s, int) for c in legend.classes for s in c.source)
+    return bool(legend.colours) and (info.count >= 3 or (info.palette and not numbers))
+
+
+def palette(info: RasterInfo) -> NDArray[np.uint8] | None:
+    """The colours (3, n) of the values 0 to n - 1 of a raster with a palette; black where it names none."""
+    if not info.palette or info.count >= 3:
+        return None
+    table = np.zeros((3, 1 << 8 * np.dtype(info.dtypes[0]).itemsize), np.uint8)
+    with open_raster(info.path) as source:
+        for value, colour in source.colormap(1).items():
+            table[:, value] = colour[:3]
+    return table
 
 
 def packed_colours(bands: NDArray[Any], path: Path) -> NDArray[np.int64]:

@@ -20,7 +20,7 @@ from swath.core.windows import Window
 from swath.disk.rasters import raster
 from swath.disk.rasters.crs import crs_name, on_grid, transform_bounds
 from swath.disk.rasters.handles import Handle
-from swath.disk.rasters.tally import packed_colours
+from swath.disk.rasters.tally import is_coloured, packed_colours, palette
 
 
 class RasterLabels:
@@ -33,7 +33,8 @@ class RasterLabels:
         if self.warp:
             _refuse_unplaced(path, self.info.grid, grid)
             events.count("label raster warped by nearest neighbour")
-        self.coloured = bool(legend.colours) and self.info.count >= 3
+        self.coloured = is_coloured(self.info, legend)
+        self.palette = palette(self.info) if self.coloured else None
         self.nodata, self.nodata_is_class = _label_nodata(self.info, legend)
         events.count("nodata tag equal to a class not applied", int(self.nodata_is_class))
         self._handle = Handle(_opened, path, grid if self.warp else None, self.info.alpha is None)
@@ -81,7 +82,8 @@ class RasterLabels:
         box = RioWindow(window.col, window.row, window.width, window.height)
         handle = self._handle.get()
         try:
-            values = handle.read([1, 2, 3] if self.coloured else [1], window=box)
+            values = handle.read([1, 2, 3] if self.coloured and self.palette is None else [1], window=box)
+            values = values if self.palette is None else self.palette[:, values[0]]
             if self.warp or (self.info.alpha and not self.coloured):
                 return values, handle.read(self.info.alpha or handle.count, window=box) > 0
             if self.info.masked and not self.coloured:
