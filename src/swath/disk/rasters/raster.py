@@ -193,6 +193,8 @@ def open_dataset(path: Path) -> Any:
 def _unreadable(path: Path, error: Exception) -> DataError:
     ask = "is it a GeoTIFF, JPEG 2000, PNG, JPEG or another plain raster?"
     if isinstance(path, Remote):
+        if path.has_changed():
+            return changed(path)
         ask += " If so, copy it first: swath fetch"
     return DataError("raster-unreadable", path, f"cannot be opened as a raster ({_short(error, path)})", ask)
 
