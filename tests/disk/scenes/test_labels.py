@@ -226,6 +226,15 @@ def test_an_area_of_interest_ignores_what_lies_outside(make_vector: Make, make_r
         read(path, aoi=far)
 
 
+def test_repairs_of_an_area_of_interest_are_counted(make_vector: Make) -> None:
+    x, y = CORNER @ (10, 30)
+    bow = shapely.Polygon([(x, y), (x + 10, y + 10), (x + 10, y), (x, y + 10)])
+    events = Events()
+    found = read(make_vector("a.gpkg", [box(0, 0, H, W)], {"class": [1]}), events=events, aoi=make_vector("aoi.gpkg", [bow]))
+    assert events.as_dict() == {"invalid geometry repaired": 1}
+    assert 0 < (found == 1).sum() < H * W
+
+
 def test_invalid_polygons_are_repaired_skipped_or_refused(make_vector: Make) -> None:
     (left, top), (right, bottom) = CORNER @ (10, 10), CORNER @ (30, 30)
     bow = shapely.Polygon([(left, top), (right, bottom), (right, top), (left, bottom)])

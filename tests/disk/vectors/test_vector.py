@@ -24,8 +24,9 @@ from swath.core.grid import Grid
 from swath.core.legend import ClassEntry, Legend
 from swath.disk.rasters.crs import project
 from swath.disk.rasters.raster import raster_info
+from swath.disk.vectors.burning import geojson
 from swath.disk.vectors.points import read_points
-from swath.disk.vectors.vector import Features, features_on_grid, geojson, read_features, repaired, vector_info
+from swath.disk.vectors.vector import Features, features_on_grid, read_features, repaired, vector_info
 
 MakeVector = Callable[..., Path]
 UTM, LONLAT = "EPSG:32618", "EPSG:4326"
@@ -267,6 +268,25 @@ def test_systems_that_never_meet_are_an_error(make_vector: MakeVector) -> None:
     site = Grid('LOCAL_CS["site",UNIT["metre",1]]', GRID.transform, 400, 500)
     with pytest.raises(DataError, match="cannot be transformed"):
         features_on_grid(make_vector("a.gpkg", in_lonlat(houses(2)), crs=LONLAT), site)
+
+
+@pytest.mark.parametrize(("left", "expected"), [(179, [1, 2]), (-181, [2, 1]), (285, [3]), (-75, [3]), (100, [])])
+def test_a_grid_in_degrees_may_go_on_beyond_the_date_line(make_vector: MakeVector, left: float, expected: list[int]) -> None:
+    """Two boxes that meet at the date line, and one at 74 degrees west, on grids that begin at `left`."""
+    path = make_vector("a.gpkg", [box(179.2, -0.5, 180, 0.5), box(-180, -0.5, -179.5, 0.5), box(-74.5, -0.5, -73.5, 0.5)],
+                       {"n": [1, 2, 3]}, crs=LONLAT)  # fmt: skip
+    grid = Grid(CRS(LONLAT).to_wkt(), Affine(0.1, 0, left, 0, -0.1, 1), 20, 20)
+    found = features_on_grid(path, grid, field="n")
+    assert found.values is not None
+    assert sorted(found.values.tolist()) == sorted(expected)
+    burnt = np.zeros(grid.shape, np.uint8)
+    if len(found):
+        rasterize(zip(found.geometry, found.values, strict=True), out=burnt, transform=grid.transform)
+    centres = left + 0.1 * np.arange(20) + 0.05
+    wrapped = (centres + 180) % 360 - 180
+    inside = {1: (wrapped > 179.2), 2: (wrapped < -179.5), 3: (wrapped > -74.5) & (wrapped < -73.5)}
+    for value, where in inside.items():
+        assert ((burnt[10] == value) == where).all()
 
 
 def test_labels_beyond_the_date_line_are_found(make_vector: MakeVector) -> None:

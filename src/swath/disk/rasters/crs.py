@@ -80,6 +80,15 @@ def on_grid(mine: Grid, image: Grid, tolerance: float = 0.01) -> bool:
     )
 
 
+def turns(grid: Grid) -> tuple[float, ...]:
+    """What to add to longitudes from -180 to 180 to meet a grid in degrees that goes on beyond: 0, and a turn of the globe."""
+    if grid.crs is None or not (crs := parse_crs(grid.crs)).is_geographic:
+        return (0.0,)
+    whole = 2 * np.pi / crs.axis_info[0].unit_conversion_factor
+    left, _, right, _ = grid.bounds
+    return (0.0, *([whole] if right > whole / 2 else []), *([-whole] if left < -whole / 2 else []))
+
+
 def transform_bounds(bounds: Bounds, source: str, target: str) -> Bounds:
     """The box around the transformed edges, densified; may hold infinities where the systems do not meet."""
     return transformer(source, target).transform_bounds(*bounds)

@@ -61,7 +61,7 @@ def open_labels(
                 _refuse_elsewhere(file, layer, grid)
     else:
         base = RasterLabels(scene.labels, grid, legend, events)
-    return base if scene.aoi is None else InsideArea(base, scene.aoi, grid, legend.ignore)
+    return base if scene.aoi is None else InsideArea(base, scene.aoi, grid, legend.ignore, events)
 
 
 class VectorLabels:
@@ -102,9 +102,9 @@ class VectorLabels:
 class InsideArea:
     """Labels that count only inside the polygons of an area of interest."""
 
-    def __init__(self, base: Labels, aoi: Path, grid: Grid, ignore: int) -> None:
+    def __init__(self, base: Labels, aoi: Path, grid: Grid, ignore: int, events: Events) -> None:
         self.base, self.grid, self.ignore = base, grid, ignore
-        found = vector.repaired(vector.features_on_grid(aoi, grid), "fix", aoi, Events())
+        found = vector.repaired(vector.features_on_grid(aoi, grid), "fix", aoi, events)
         if len(found) == 0:
             raise DataError("aoi-disjoint", aoi, "no polygon touches the image", "check the file and its CRS")
         self.area = OnPixels(np.array([shapely.union_all(found.geometry)], object), grid)

@@ -12,7 +12,6 @@ from rasterio.features import rasterize
 
 from swath.core.grid import Grid
 from swath.core.windows import Window
-from swath.disk.vectors.vector import geojson
 
 _STEPS = 2.0**20  # per pixel: what a vertex is rounded to
 _FAR = 2.0**23  # pixels beyond which geometries are cut: GDAL counts pixels in 32 bits
@@ -51,3 +50,19 @@ class OnPixels:
         if len(hits):
             shapes = zip(geojson(self.geometry[hits]), values[hits].tolist(), strict=True)
             rasterize(shapes, out=out, transform=Affine.translation(window.col, window.row), all_touched=all_touched)
+
+
+def geojson(geometry: NDArray[Any]) -> list[dict[str, Any]]:
+    """The geometries as GeoJSON mappings, as GDAL's rasterizer takes them: those of polygons without holes in one go.
+
+    Asking each polygon for its mapping takes longer than burning it.
+    """
+    plain = (shapely.get_type_id(geometry) == shapely.GeometryType.POLYGON) & (shapely.get_num_interior_rings(geometry) == 0)
+    plain &= ~shapely.is_empty(geometry)
+    points = shapely.get_coordinates(geometry[plain]).tolist()
+    ends = np.cumsum(shapely.get_num_coordinates(geometry[plain])).tolist()
+    rings = iter([points[a:b] for a, b in zip([0, *ends], ends, strict=False)])
+    return [
+        {"type": "Polygon", "coordinates": [next(rings)]} if is_plain else shapely.geometry.mapping(one)
+        for one, is_plain in zip(geometry, plain.tolist(), strict=True)
+    ]

@@ -16,7 +16,7 @@ from swath.core.errors import DataError, did_you_mean
 from swath.core.events import Events
 from swath.core.grid import Bounds, Grid
 from swath.disk.publish import require_plain
-from swath.disk.rasters.crs import crs_name, parse_crs, same_place, transform_bounds, transformer
+from swath.disk.rasters.crs import crs_name, parse_crs, same_place, transform_bounds, transformer, turns
 from swath.disk.remote.access import location
 from swath.disk.remote.download import local_copy
 from swath.disk.vectors import geoparquet
@@ -143,7 +143,8 @@ def features_on_grid(
     """The features that may touch a raster's grid, in the grid's CRS.
 
     The layer is reprojected unless its CRS puts every corner of the grid at the same place (to a hundredth of a
-    pixel). A layer or grid without CRS is an error unless neither has one.
+    pixel); where a grid in degrees goes on beyond the date line, so does the layer. A layer or grid without CRS is an
+    error unless neither has one.
     """
     info = vector_info(path, layer)
     own = crs or info.crs
@@ -152,8 +153,11 @@ def features_on_grid(
         raise DataError("crs-missing", path, f"{which}, the other has {crs_name(own or grid.crs)}",
                         "assign the right one, such as with ogr2ogr -a_srs or gdal_edit.py -a_srs")  # fmt: skip
     if own is None or grid.crs is None or same_place(own, grid.crs, grid.bounds, 0.01 * min(grid.pixel_size)):
-        found = read_features(path, layer=layer, field=field, bounds=grid.bounds)
-        return Features(found.geometry, found.fids, found.values, grid.crs)
+        left, bottom, right, top = grid.bounds
+        parts = [read_features(path, layer=layer, field=field, bounds=(left - t, bottom, right - t, top)) for t in turns(grid)]
+        shapes = np.concatenate([_moved(p.geometry, t) for p, t in zip(parts, turns(grid), strict=True)])
+        values = None if parts[0].values is None else np.concatenate([p.values for p in parts if p.values is not None])
+        return Features(shapes, np.concatenate([p.fids for p in parts]), values, grid.crs)
     parse_crs(own, str(path))
     near = _surroundings(transform_bounds(grid.bounds, grid.crs, own))
     found = read_features(path, layer=layer, field=field, bounds=None if near is None else near.bounds)
@@ -203,22 +207,6 @@ def repaired(features: Features, policy: str, path: str | Path, events: Events) 
     return Features(geometry[usable], features.fids[usable], values, features.crs)
 
 
-def geojson(geometry: NDArray[Any]) -> list[dict[str, Any]]:
-    """The geometries as GeoJSON mappings, as GDAL's rasterizer takes them: those of polygons without holes in one go.
-
-    Asking each polygon for its mapping takes longer than burning it.
-    """
-    plain = (shapely.get_type_id(geometry) == shapely.GeometryType.POLYGON) & (shapely.get_num_interior_rings(geometry) == 0)
-    plain &= ~shapely.is_empty(geometry)
-    points = shapely.get_coordinates(geometry[plain]).tolist()
-    ends = np.cumsum(shapely.get_num_coordinates(geometry[plain])).tolist()
-    rings = iter([points[a:b] for a, b in zip([0, *ends], ends, strict=False)])
-    return [
-        {"type": "Polygon", "coordinates": [next(rings)]} if is_plain else shapely.geometry.mapping(one)
-        for one, is_plain in zip(geometry, plain.tolist(), strict=True)
-    ]
-
-
 def _areas(collection: Any) -> Any:
     """The polygons of a collection, without the points and lines that a repair left behind or that came along."""
     parts = shapely.get_parts(collection)
@@ -246,6 +234,10 @@ def _cut(features: Features, near: Any) -> Features:
     keep = ~far | ~shapely.is_empty(geometry)
     values = None if features.values is None else features.values[keep]
     return Features(geometry[keep], features.fids[keep], values, features.crs)
+
+
+def _moved(geometry: NDArray[Any], east: float) -> NDArray[Any]:
+    return np.asarray(shapely.transform(geometry, lambda xy: xy + np.array([east, 0.0])), object) if east else geometry
 
 
 def _projected(geometry: NDArray[Any], source: str, target: str) -> NDArray[Any]:
