@@ -131,8 +131,8 @@ class SourceSpec(Spec):
     Kinds: `vector`, `metadata`, `coordinates`, `reader`.
     """
 
-    bands: Annotated[tuple[Count, ...], Field(min_length=1)] | None = setting(
-        None, "1-based bands of the source's files", "all of them"
+    bands: Annotated[tuple[Count | str, ...], Field(min_length=1)] | None = setting(
+        None, "bands of the source's files, by number from 1 or by name", "all of them"
     )
     resample: Literal["nearest", "bilinear", "cubic", "average"] = setting(
         "bilinear", "how a source of another grid comes onto that of the image", "smooth, for measured values"

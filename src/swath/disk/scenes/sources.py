@@ -24,7 +24,7 @@ from swath.disk.sources.stack import (
     Shapes,
     Stack,
     as_stack,
-    image_files,
+    reference_files,
 )
 from swath.specs import CoordinatesSpec, SourceSpec
 from swath.yamltext import load_yaml
@@ -96,27 +96,24 @@ def _part(name: str, spec: SourceSpec, scene: Scene, image: Stack, roots: tuple[
     if name == "image":
         reference = image.reference
         if isinstance(reference, Files):
-            reference = replace(reference, bands=spec.bands, nodata_value=spec.nodata_value)
+            reference = replace(reference, bands=spec.bands, nodata_value=spec.nodata_value).needed()
         return [reference]
-    files = _column(name, scene)
-    return [Files(name, files, None, spec.resample, spec.bands, spec.nodata_value)]
+    found = _column(name, scene)
+    return [Files(name, found.files, found.names, spec.resample, spec.bands, spec.nodata_value, found.owners).needed()]
 
 
-def _column(name: str, scene: Scene) -> tuple[Path, ...]:
+def _column(name: str, scene: Scene) -> Files:
     value = scene.attributes.get(name)
     if value is None:
         others = [k for k in scene.attributes if k not in COLUMNS]
         raise DataError("source-missing", scene.name, f"names no file for the source '{name}'",
                         did_you_mean(name, others) if others else f"fill the manifest's column `{name}`, or give --source {name}=FILE")  # fmt: skip
-    found = cell_image(value, scene.root)
-    files = (
-        found.reference.files if isinstance(found, Stack) and isinstance(found.reference, Files) else image_files(found)
-    )
-    missing = [f for f in files if not f.exists()]
+    found = reference_files(as_stack(cell_image(value, scene.root)))
+    missing = [f for f in found.files if not f.exists()]
     if missing:
         raise DataError("file-missing", missing[0].absolute(), f"no such file (source '{name}' of {scene.name})",
                         "correct the paths in the manifest")  # fmt: skip
-    return files
+    return found
 
 
 def _location(name: str, scene: Scene) -> str | None:

@@ -43,6 +43,7 @@ def _item_stack(path: Path) -> Stack:
         raise DataError("stac-item", path, "names no raster asset", "assets need the type image/tiff or the role data")
     files: list[Path] = []
     names: list[tuple[str, str]] = []
+    owners: list[int] = []
     left_out = tuple(a.name for a in rasters if not isinstance(a.place, Path) and not is_allowed(a.place))
     if len(left_out) == len(rasters):
         raise DataError("remote-off", path, f"its {len(rasters)} raster assets lie elsewhere, such as at "
@@ -54,9 +55,10 @@ def _item_stack(path: Path) -> Stack:
         files.append(asset_file(asset, path))
         bands = asset.bands or (StacBand(asset.name),)
         names += [(b.common_name or b.name or asset.name, b.name or asset.name) for b in bands]
+        owners += [len(files) - 1] * len(bands)
     common, own = ([pair[k] for pair in names] for k in (0, 1))
     told = common if len(set(common)) == len(common) else own
-    return Stack((Files("image", tuple(files), tuple(told)),), path, left_out)
+    return Stack((Files("image", tuple(files), tuple(told), owners=tuple(owners)),), path, left_out)
 
 
 def _below(root: Path, pattern: str) -> list[Path]:

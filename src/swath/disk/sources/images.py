@@ -14,8 +14,9 @@ from swath.core.errors import DataError
 from swath.core.grid import Grid
 from swath.core.windows import Window
 from swath.disk.rasters.raster import RasterInfo, RasterReader, raster_info
-from swath.disk.sources.parts import FilesReader, PartReader, PluginReader
+from swath.disk.sources.parts import FilesReader, PartReader
 from swath.disk.sources.planes import ConstantPlane, PositionPlanes, ShapePlanes
+from swath.disk.sources.plugins import PluginReader
 from swath.disk.sources.stack import Files, Image, Part, Plugin, Position, Shapes, Stack
 
 

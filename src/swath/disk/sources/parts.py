@@ -13,16 +13,14 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RioWindow
 
 from swath.core.bands import NodataRule, valid_pixels
-from swath.core.errors import DataError
+from swath.core.errors import DataError, did_you_mean
 from swath.core.grid import Grid
-from swath.core.registry import called, lookup
-from swath.core.threads import OwnLock
 from swath.core.windows import Window
 from swath.disk.rasters import raster
 from swath.disk.rasters.crs import crs_name, on_grid
 from swath.disk.rasters.handles import Handle
 from swath.disk.rasters.raster import RasterInfo, RasterReader, raster_info
-from swath.disk.sources.stack import Files, Plugin, band_names
+from swath.disk.sources.stack import Files, band_names
 from swath.disk.vectors import vector
 
 Planes = tuple[list[NDArray[Any]], NDArray[np.bool_]]
@@ -57,22 +55,36 @@ class FilesReader:
         if self.resampled:
             _refuse_apart(part, infos[0], self.grid)
         known = [(file, i) for file, info in enumerate(infos) for i in range(1, info.count + 1) if i != info.alpha]
-        if part.bands and max(part.bands) > len(known):
-            raise DataError("band-missing", part.files[0], f"the source '{part.source}' has {len(known)} band{'s' * (len(known) > 1)}, "
-                            f"band {max(part.bands)} is wanted", f"correct sources.{part.source}.bands")  # fmt: skip
-        self._places = [known[i - 1] for i in part.bands] if part.bands else known  # band -> (file, its band)
+        self._places = known if part.bands is None else [self._place(b, infos, known) for b in part.bands]  # band -> (file, its band)
         self._readers: dict[tuple[int, tuple[int, ...]], Any] = {}
-        self.names = _names(part, infos, known, self._places)
+        self.names = _of_source(part, _names(part, infos, known, self._places))
         self.dtypes = tuple(infos[f].dtypes[i - 1] for f, i in self._places)
         tags = [infos[f].nodata[i - 1] for f, i in self._places]
         self.nodata = tuple(self.nodata_value if t is None else t for t in tags)
 
+    def _place(self, band: int | str, infos: Sequence[RasterInfo], known: list[tuple[int, int]]) -> tuple[int, int]:
+        """The file and its band of a band that is told by number, from 1, or by name."""
+        source = self.part.source
+        if isinstance(band, int):
+            if band > len(known):
+                raise DataError("band-missing", self.part.files[0], f"the source '{source}' has {len(known)} band{'s' * (len(known) > 1)}, "
+                                f"band {band} is wanted", f"correct sources.{source}.bands")  # fmt: skip
+            return known[band - 1]
+        names = _names(self.part, infos, known, known)
+        found = [place for name, place in zip(names, known, strict=True) if name.lower() == band.lower()]
+        if len(found) != 1:
+            what = f"has no band '{band}'" if not found else f"has {len(found)} bands '{band}'"
+            raise DataError("band-missing", self.part.files[0], f"the source '{source}' {what}: it has {', '.join(names)}",
+                            did_you_mean(band, names) or f"correct sources.{source}.bands")  # fmt: skip
+        return found[0]
+
     def _refuse_uneven(self, infos: Sequence[RasterInfo]) -> None:
         for info in infos[1:]:
             if not on_grid(info.grid, infos[0].grid):
-                raise DataError("source-grid", info.path, f"is {_size(info.grid)}, {infos[0].path.name} of the same source "
-                                f"'{self.part.source}' is {_size(infos[0].grid)}",
-                                "files stacked by band need one grid: make it a source of its own")  # fmt: skip
+                raise DataError("source-grid", info.path, f"is {size_text(info.grid)}, {infos[0].path.name} of the same source "
+                                f"'{self.part.source}' is {size_text(infos[0].grid)}",
+                                "files stacked by band need one grid: choose bands by name, sources."
+                                f"{self.part.source}.bands, or make it a source of its own")  # fmt: skip
 
     def read(self, window: Window, bands: Sequence[int]) -> Planes:
         """The wanted bands of a window inside the grid; together they decide what is valid, by the nodata rule."""
@@ -106,7 +118,7 @@ class FilesReader:
 def _names(
     part: Files, infos: Sequence[RasterInfo], known: Sequence[tuple[int, int]], chosen: Sequence[tuple[int, int]]
 ) -> tuple[str, ...]:
-    """Band names: what told them, else the files' own; of another source than `image` with the source's name."""
+    """Names of bands: what told them, else the files' own."""
     apart = part.names or band_names(part.files)
     single = all(i.count - bool(i.alpha) == 1 for i in infos)
     if len(infos) == 1:
@@ -117,9 +129,14 @@ def _names(
         own = [f"{apart[f]}:{infos[f].names[i - 1]}" for f, i in chosen]
     if part.names and len(part.names) == len(known):
         own = [part.names[known.index(place)] for place in chosen]
+    return tuple(own)
+
+
+def _of_source(part: Files, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of bands, of another source than `image` with the source's name."""
     if part.source == "image":
-        return tuple(own)
-    return (part.source,) if len(own) == 1 else tuple(f"{part.source}:{n}" for n in own)
+        return names
+    return (part.source,) if len(names) == 1 else tuple(f"{part.source}:{n}" for n in names)
 
 
 class WarpedReader:
@@ -206,80 +223,11 @@ def _equal(values: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:
     return np.isnan(values) if nodata is not None and nodata != nodata and values.dtype.kind == "f" else np.asarray(values == nodata)
 
 
-class PluginReader:
-    """A user's own reader behind `module:function`.
-
-    The function is called with the location of the manifest (or None) and the options; it returns an object with
-    `names` or `count`, `dtype`, `read(window)` giving pixels (C, h, w) or (pixels, valid), and `grid` where it is the
-    reference image (else it is read on the reference grid).
-    """
-
-    plain = False
-    block = (256, 256)
-
-    def __init__(self, part: Plugin, grid: Grid | None) -> None:
-        function = lookup({}, part.function, "reader")
-        self.own = called("reader", part.function, function, part.location, **dict(part.options))
-        if not callable(getattr(self.own, "read", None)):
-            raise DataError("reader-read", part.function, f"gives {type(self.own).__name__}, which has no read(window)",
-                            "return an object with read, dtype, and names or count")  # fmt: skip
-        found = getattr(self.own, "grid", None)
-        if grid is None and not isinstance(found, Grid):
-            raise DataError("source-reference", part.function, "its reader has no `grid`, and it is the reference image",
-                            "give it the attribute `grid`, a swath.Grid")  # fmt: skip
-        if grid is not None and found is not None and not on_grid(found, grid):
-            raise DataError("source-grid", part.function, f"its reader is {_size(found)}, the image {_size(grid)}",
-                            "let it read on the image's grid")  # fmt: skip
-        self.function = part.function
-        self.grid: Grid = grid or found  # type: ignore[assignment]
-        count = getattr(self.own, "count", None)
-        names = tuple(getattr(self.own, "names", None) or (f"b{i}" for i in range(1, (count or 1) + 1)))
-        if part.source != "image":
-            names = (part.source,) if len(names) == 1 else tuple(f"{part.source}:{n}" for n in names)
-        self.names = names
-        self._lock = OwnLock()  # a user's reader need not know of threads
-        self.dtypes = (_dtype_of(self.own, part.function).name,) * len(names)
-        self.nodata: tuple[float | None, ...] = (None,) * len(names)
-
-    def read(self, window: Window, bands: Sequence[int]) -> Planes:
-        """The wanted bands of a window. Raises DataError where the reader gives another shape."""
-        with self._lock:
-            given = called("reader", self.function, self.own.read, window)
-        pair = isinstance(given, tuple) and len(given) == 2
-        pixels, valid = given if pair else (given, None)
-        pixels, good = np.asarray(pixels), np.ones(window.shape, bool) if valid is None else np.asarray(valid)
-        shape = (len(self.names), *window.shape)
-        if pixels.shape != shape:
-            raise DataError("reader-shape", self.function, f"read gave {pixels.shape} for a window of {window.shape}, "
-                            f"{shape} is expected", "return (bands, rows, columns)")  # fmt: skip
-        if good.shape != window.shape:
-            raise DataError("reader-shape", self.function, f"read gave where there is data as {good.shape} for a window of "
-                            f"{window.shape}", "return (rows, columns) of true and false")  # fmt: skip
-        if not np.can_cast(pixels.dtype, self.dtypes[0], "same_kind"):
-            raise DataError("reader-dtype", self.function, f"read gave {pixels.dtype}, its reader's dtype is {self.dtypes[0]}",
-                            "set the attribute `dtype` to what read returns")  # fmt: skip
-        good = good.astype(bool)
-        if pixels.dtype.kind == "f":
-            good = good & np.isfinite(pixels[list(bands)]).all(0)
-        return [pixels[b] for b in bands], good
-
-
-def _dtype_of(own: Any, function: str) -> np.dtype[Any]:
-    given = getattr(own, "dtype", "float32")
-    try:
-        found = np.dtype(given)
-    except TypeError as e:
-        raise DataError("reader-dtype", function, f"its reader has the dtype {given!r}, no type of NumPy", "such as 'float32'") from e
-    if found.kind not in "iuf":
-        raise DataError("reader-dtype", function, f"its reader has the dtype {found}, no integers or floats", "such as 'float32'")
-    return found
-
-
 def _refuse_apart(part: Files, info: RasterInfo, grid: Grid) -> None:
     """Raises DataError where a source cannot be placed on the reference grid, or covers nothing of it."""
     if info.grid.crs is None or grid.crs is None:
-        raise DataError("source-grid", info.path, f"the source '{part.source}' is {_size(info.grid)}, the image "
-                        f"{_size(grid)}, and without georeference they cannot be aligned",
+        raise DataError("source-grid", info.path, f"the source '{part.source}' is {size_text(info.grid)}, the image "
+                        f"{size_text(grid)}, and without georeference they cannot be aligned",
                         "give both a coordinate system, or equal sizes")  # fmt: skip
     left, bottom, right, top = vector.transform_bounds(info.grid.bounds, info.grid.crs, grid.crs)
     a, b, c, d = grid.bounds
@@ -289,5 +237,6 @@ def _refuse_apart(part: Files, info: RasterInfo, grid: Grid) -> None:
                         "check the pair and both CRS")  # fmt: skip
 
 
-def _size(grid: Grid) -> str:
+def size_text(grid: Grid) -> str:
+    """The size of a grid as text."""
     return f"{grid.width} x {grid.height} pixels of {grid.pixel_size[0]:.6g}"

@@ -17,15 +17,32 @@ Resample = Literal["nearest", "bilinear", "cubic", "average"]
 class Files:
     """Rasters of one grid, their bands one after the other; `names` of the files' bands where something tells them.
 
-    Off the reference grid they are resampled. `bands` are 1-based numbers of the bands of all files together.
+    Off the reference grid they are resampled. `bands` are chosen from those of all files together, by numbers from 1 or by
+    names. `owners` are the numbers of the files that hold the bands of `names`, where that is known.
     """
 
     source: str
     files: tuple[Path, ...]
     names: tuple[str, ...] | None = None
     resample: Resample = "bilinear"
-    bands: tuple[int, ...] | None = None
+    bands: tuple[int | str, ...] | None = None
     nodata_value: float | None = None
+    owners: tuple[int, ...] | None = None
+
+    def needed(self) -> Files:
+        """The part without the files that hold none of its bands, where these are chosen by name and it is known who holds them."""
+        wanted = {b.lower() for b in self.bands or () if isinstance(b, str)}
+        if self.names is None or self.owners is None or len(wanted) < len(self.bands or (0,)):
+            return self
+        names = [n.lower() for n in self.names]
+        used = sorted({o for n, o in zip(names, self.owners, strict=True) if n in wanted})
+        if not wanted <= set(names) or not used:
+            return self
+        kept = [i for i, o in enumerate(self.owners) if o in used]
+        return replace(
+            self, files=tuple(self.files[f] for f in used), names=tuple(self.names[i] for i in kept),
+            owners=tuple(used.index(self.owners[i]) for i in kept),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
