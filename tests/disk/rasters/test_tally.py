@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 import shapely
 from affine import Affine
 
@@ -18,6 +19,7 @@ from swath.core.splits import Region
 from swath.core.windows import Window
 from swath.disk.audits.audit import Finding
 from swath.disk.audits.labels import stored_code
+from swath.disk.audits.masks import label_raster_findings
 from swath.disk.rasters.crs import parse_crs
 from swath.disk.rasters.raster import raster_info
 from swath.disk.rasters.tally import LabelValues, coarse, tally, tally_classes
@@ -36,6 +38,25 @@ def noise(bands: int = 3, side: int = 128, low: float = 60, high: float = 180, s
 
 def codes(found: list[Finding], *levels: str) -> set[str]:
     return {f.code for f in found if not levels or f.level in levels}
+
+
+@pytest.mark.parametrize("how", ["mask", "alpha"])
+def test_hidden_values_of_a_label_raster_do_not_count(make_raster: Make, how: str) -> None:
+    values, seen = np.zeros((60, 40), np.uint8), np.full((60, 40), 255, np.uint8)
+    values[:10], values[30:], seen[30:] = 1, 99, 0
+    if how == "alpha":
+        path = make_raster("a.tif", np.stack([values, seen]), ALPHA="YES")
+    else:
+        path = make_raster("a.tif", values)
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as sink:
+            sink.write_mask(seen)
+    info = raster_info(path)
+    source = LabelValues(path)
+    counts = tally(source, info.grid, [Window(0, 0, 20, 40), Window(20, 0, 20, 40), Window(40, 0, 20, 40)])
+    source.close()
+    assert {v: n for v, (n, _) in counts["all"].items()} == {0: 800, 1: 400}
+    found = label_raster_findings(info, None, LEGEND, counts)
+    assert codes(found, "error", "warning") == set()
 
 
 def test_values_and_ground_of_a_label_raster(make_raster: Make) -> None:

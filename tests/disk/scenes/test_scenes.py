@@ -340,6 +340,13 @@ def test_labels_that_cannot_stand_together_are_told_with_their_row(tmp_path: Pat
     assert told in error.message
 
 
+def test_a_manifest_cut_by_semicolons_says_so(tmp_path: Path) -> None:
+    error = refused(written(tmp_path, "image;labels;split\na.tif;b.gpkg;trn\n"))
+    assert error.code == "manifest-header"
+    assert "semicolons" in error.message
+    assert "commas" in error.fix
+
+
 def test_an_area_of_interest_is_one_file(tmp_path: Path) -> None:
     for name in ("a.tif", "x.gpkg", "y.gpkg"):
         (tmp_path / name).touch()

@@ -26,7 +26,7 @@ def label_raster_findings(
     }
     coloured = legend is not None and is_coloured(info, legend)
     found = [] if image is None else _on_image(info, image)
-    if info.count > 1 and not coloured:
+    if info.count - bool(info.alpha) > 1 and not coloured:
         found.append(
             Finding("warning", "labels-bands", path, f"has {info.count} bands: the first is used", "write one band")
         )

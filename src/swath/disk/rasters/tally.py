@@ -47,16 +47,18 @@ class LabelValues:
         self._source: Any = None
 
     def read(self, window: Window) -> NDArray[Any]:
-        """Values (h, w) of a window inside the raster. Raises DataError."""
+        """Values (h, w) of a window inside the raster; NaN where a mask or an alpha band hides them. Raises DataError."""
         self._source = self._source or open_dataset(self.path)
         box = RioWindow(window.col, window.row, window.width, window.height)
         try:
             bands = self._source.read([1, 2, 3] if self.coloured and self.palette is None else [1], window=box)
+            hidden = self._source.read_masks(1, window=box) == 0 if self.info.masked else None
+            hidden = self._source.read(self.info.alpha, window=box) == 0 if self.info.alpha else hidden
         except RasterioError as e:
             where = f"{self.path} rows {window.row}-{window.row_end}"
             raise DataError("raster-corrupt", where, f"cannot be read ({redacted(str(e.__cause__ or e), self.path)})", "replace the file") from e
         if not self.coloured:
-            return bands[0]
+            return bands[0] if hidden is None or not hidden.any() else np.where(hidden, np.nan, bands[0].astype(np.float64))
         return packed_colours(bands if self.palette is None else self.palette[:, bands[0]], self.path)
 
     def close(self) -> None:

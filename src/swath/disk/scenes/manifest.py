@@ -205,8 +205,9 @@ def _csv_rows(path: Path) -> Iterable[tuple[str, dict[str, Any]]]:
         header = [_column(h) for h in reader.fieldnames or []]
         _once(f"{path}:1", header)
         if "image" not in header:
-            raise DataError("manifest-header", f"{path}:1", "the first line names no column `image`",
-                            f"begin with: {','.join(COLUMNS[:5])}")  # fmt: skip
+            apart = any(";" in h for h in header)
+            raise DataError("manifest-header", f"{path}:1", "the first line names no column `image`" + apart * ": it is cut by semicolons",
+                            "save it with commas, or with tabs as .tsv" if apart else f"begin with: {','.join(COLUMNS[:5])}")  # fmt: skip
         for row in reader:
             where = f"{path}:{reader.line_num}"
             if None in row:
