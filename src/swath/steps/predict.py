@@ -188,7 +188,7 @@ def _stream(choice: Choice, sinks: list[RasterSink], pixels: int, job: Job) -> t
     resumed = sum(c.window.area for c in sinks[0].spool.chunks)
     invalid = 0
     with Progress(f"predict {job.image.name}", pixels, "pixels") as progress:
-        progress.advance(resumed)
+        progress.resume(resumed)
         for rows in choice.run(progress.advance, stops):
             for sink in sinks:
                 sink.write(rows)

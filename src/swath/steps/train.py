@@ -271,7 +271,7 @@ def _loop(session: Session) -> None:
     saved, losses = time.monotonic(), []
     patience = session.project.config.train.patience
     with Progress("train", total, "steps") as progress, closing(batches.ahead(state["step"])) as feed:
-        progress.advance(state["step"])
+        progress.resume(state["step"])
         for step in range(state["step"], total):
             if patience and state["since_best"] >= patience:
                 break
