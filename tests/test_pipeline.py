@@ -88,6 +88,22 @@ def test_a_moved_or_copied_run_is_done_at_its_new_place(finished: tuple[Path, di
     assert Path(first["maps"][0]["map"]).exists()
 
 
+def test_a_moved_config_of_data_at_absolute_places_is_done(own_town: Path, tmp_path: Path) -> None:
+    data, project = own_town.parent, tmp_path / "first" / "project"
+    project.mkdir(parents=True)
+    lines = (data / "scenes.csv").read_text().splitlines()
+    rows = [",".join([str(data / c) if "." in c else c for c in line.split(",")]) for line in lines]
+    (project / "scenes.csv").write_text("\n".join([lines[0], *rows[1:]]) + "\n")
+    shutil.copy(own_town, project / "roofs.yaml")
+    first = swath.run(project / "roofs.yaml")
+    moved = tmp_path / "project"
+    shutil.move(project, moved)
+    found = swath.run(moved / "roofs.yaml")
+    assert found["executed"] == []
+    assert found["maps"][0]["input"] == first["maps"][0]["input"] == str(data / "west.tif")
+    assert found["maps"][0]["map"] == str(moved / "runs" / "roofs" / "maps" / "west_map.tif")
+
+
 def test_a_product_that_was_changed_is_made_anew(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     config = Path(shutil.copytree(finished[0].parent, tmp_path / "own")) / finished[0].name
     run = config.parent / "runs" / "roofs"

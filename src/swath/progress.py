@@ -22,7 +22,7 @@ class Progress:
 
     def __init__(self, title: str, total: float, unit: str) -> None:
         self.title, self.total, self.unit = title, total, unit
-        self.done = 0.0
+        self.done = self.before = 0.0
         self.note = ""
         self._started = self._shown = time.monotonic()
         self._bar: Any = None
@@ -41,6 +41,13 @@ class Progress:
             self._task = self._bar.add_task(self.title, total=self.total, note="")
         return self
 
+    def resume(self, amount: float) -> None:
+        """Counts work that an earlier start did: it is done, but tells nothing of the speed."""
+        self.before += amount
+        self.done += amount
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self.done)
+
     def advance(self, amount: float, note: str = "") -> None:
         """Adds work done; `note` is shown beside it."""
         self.done += amount
@@ -53,13 +60,24 @@ class Progress:
 
     def line(self) -> str:
         """The state as one line."""
-        spent = time.monotonic() - self._started
-        left = spent / self.done * (self.total - self.done) if self.done else float("nan")
-        share = 100 * self.done / self.total if self.total else 100
-        return f"{self.title}: {share:.0f}% of {self.total:,.0f} {self.unit}, {left:.0f} s left {self.note}".rstrip()
+        spent, fresh = time.monotonic() - self._started, self.done - self.before
+        left = f", {duration(spent / fresh * (self.total - self.done))} left" if fresh > 0 else ""
+        share = int(100 * self.done / self.total) if self.total else 100  # 100 only when all is done
+        return f"{self.title}: {share}% of {self.total:,.0f} {self.unit}{left} {self.note}".rstrip()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: `45 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
+    if seconds < 99.5:
+        return f"{max(seconds, 0):.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 100:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"

@@ -133,6 +133,9 @@ def test_pixels_without_data_and_ignored_labels_do_not_count(own_town: Path, bun
     write_image(own_town.parent / "west.tif", bands, corner(2), nodata=0)
     found = swath.evaluate(bundle, own_town.parent / "scenes.csv", *ON)
     assert found["pixels"] == SIDE * (SIDE - 10)
+    assert found["events"] == {"labelled pixel without image data left out": SIDE * 10}
+    made = swath.predict(bundle, own_town.parent / "west.tif", *ON, out=own_town.parent / "out")["maps"][0]["map"]
+    assert swath.evaluate(made, own_town.parent / "scenes.csv")["events"] == found["events"]
     write_image(own_town.parent / "west.tif", bands * 0, corner(2), nodata=0)
     with pytest.raises(DataError, match="no labelled pixel has a prediction"):
         swath.evaluate(bundle, own_town.parent / "scenes.csv", *ON)

@@ -288,3 +288,14 @@ def test_real_things(data_dir: Path) -> None:
     folder = data_dir / "nc_coast"
     found = seen(next(iter(sorted(folder.iterdir()))), "raster")
     assert (found["grid"]["width"], found["grid"]["height"]) == (2629, 2201)
+
+
+def test_scores_of_a_model_trained_before_are_not_those_of_the_run(bundle: Path, trained: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained.parent / "runs" / "roofs", run)
+    scores = swath.evaluate(bundle, trained.parent / "scenes.csv", "runtime.device=cpu")
+    (run / "scores.json").write_text(json.dumps(scores))
+    assert info(run)["scores"]["mean_iou"] == scores["mean_iou"]
+    scores["model"]["identity"] = "another"
+    (run / "scores.json").write_text(json.dumps(scores))
+    assert "scores" not in info(run)

@@ -152,6 +152,21 @@ def test_folders_globs_and_manifests_stand_for_their_rasters(bundle: Path, own_t
         assert len(names) == (2 if n == 1 else 3)
 
 
+def test_maps_in_the_folder_of_the_images_are_no_inputs(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "in"
+    for n, name in enumerate(("a", "b_map")):  # the second is an image, whatever its name says
+        write_image(folder / f"{name}.tif", pixels(truth(squares(n)), n), corner(n))
+    first = swath.predict(bundle, folder, SAVE, *ON, out=folder)["maps"]
+    assert [Path(m["map"]).name for m in first] == ["a_map.tif", "b_map_map.tif"]
+    for inputs in (folder, str(folder / "*.tif")):
+        capsys.readouterr()
+        again = swath.predict(bundle, inputs, SAVE, *ON, out=folder)["maps"]
+        assert [(m["input"], m["already_done"]) for m in again] == [(m["input"], True) for m in first]
+        assert "6 maps of earlier predictions left out" in capsys.readouterr().err
+    with pytest.raises(DataError, match=r"a_map\.tif: band 3 is wanted|a_map\.tif: band 2 is wanted"):
+        swath.predict(bundle, folder / "a_map.tif", *ON, out=tmp_path / "out")
+
+
 def test_one_bad_input_of_three(bundle: Path, own_town: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = own_town.parent
     bad = folder / "south.tif"

@@ -19,6 +19,7 @@ from tiny_town import SIDE, corner, pixels, squares, truth, write_image, write_s
 import swath
 from swath.core.errors import ConfigError, DataError, ResourceError
 from swath.disk.bundle import read_bundle
+from swath.disk.projects.lock import only_one
 from swath.nets import loop
 from swath.steps import train as step
 
@@ -154,6 +155,17 @@ def test_a_finished_run_without_its_bundle_is_told(own_town: Path) -> None:
     shutil.rmtree(run_of(own_town) / "best")
     with pytest.raises(DataError, match=r"best: is missing from a finished training; train anew with --overwrite"):
         swath.train(own_town, *SHORT)
+
+
+@pytest.mark.parametrize("settings", [{}, {"resume": True}, {"overwrite": True}])
+def test_two_do_not_train_in_one_run(own_town: Path, settings: dict[str, bool]) -> None:
+    swath.train(own_town, *SHORT)
+    (run_of(own_town) / "train.json").unlink()
+    before = sorted(p.name for p in (run_of(own_town) / "checkpoint").iterdir())
+    with only_one(run_of(own_town), "training"), pytest.raises(ResourceError, match="another process is training there; wait for it"):
+        swath.train(own_town, *SHORT, **settings)
+    assert sorted(p.name for p in (run_of(own_town) / "checkpoint").iterdir()) == before
+    assert swath.train(own_town, *SHORT, **(settings or {"resume": True}))["already_done"] is False
 
 
 def killed_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:

@@ -32,6 +32,8 @@ from swath.messages import warn
 from swath.progress import Progress
 from swath.specs import LabelsSpec, PredictSpec, RuntimeSpec
 
+NO_DATA = "labelled pixel without image data left out"
+
 
 def evaluate(
     model: str | Path,
@@ -98,7 +100,9 @@ def evaluate_map(
     table[list(legend.ids)] = range(len(legend))
     for window in grid_windows(*info.grid.shape, 2048, 2048, "keep"):
         ids, _ = reader.read(window)
-        total = total + Confusion.of(truth.read(window), table[ids[0]], len(legend))
+        known, mapped = truth.read(window), table[ids[0]]
+        events.count(NO_DATA, int(np.count_nonzero((known != legend.ignore) & (mapped == legend.ignore))))
+        total = total + Confusion.of(known, mapped, len(legend))
     if total.total == 0:
         raise DataError("labels-none", scene.name, "no labelled pixel has a prediction", "check labels and nodata")
     scores = total.scores(legend.names, legend.background)
@@ -159,15 +163,19 @@ def _score_scene(
         for rows in choice.run(progress.advance, {}):
             window = Window(rows.start, rows.col, *rows.scores.shape[1:])
             counts = counts + Confusion.of(
-                _truth(truth, window, rows, region, legend), best_class(rows.scores), len(legend)
+                _truth(truth, window, rows, region, legend, events), best_class(rows.scores), len(legend)
             )
     return counts
 
 
-def _truth(labels: Labels, window: Window, rows: Rows, region: Region | None, legend: Legend) -> NDArray[Any]:
+def _truth(
+    labels: Labels, window: Window, rows: Rows, region: Region | None, legend: Legend, events: Events
+) -> NDArray[Any]:
+    """The class indices that count; labels where the image has no data are left out, and counted."""
     found = labels.read(window)
-    if rows.valid is not None:
-        found[~rows.valid] = legend.ignore
     if region is not None:
         found[~region.mask(window)] = legend.ignore
+    if rows.valid is not None:
+        events.count(NO_DATA, int(np.count_nonzero(found[~rows.valid] != legend.ignore)))
+        found[~rows.valid] = legend.ignore
     return found

@@ -151,7 +151,8 @@ def _run(path: Path) -> dict[str, Any]:
     if isinstance(trained, dict):
         found |= {"best": trained.get("best"), "steps_trained": trained.get("steps"), "seconds": trained.get("seconds")}
     scores = _json(path / "scores.json")
-    if isinstance(scores, dict):
+    best = read_bundle(path / "best").identity if (path / "best" / "card.json").exists() else None
+    if isinstance(scores, dict) and scores.get("model", {}).get("identity") == best:  # not of a model trained before
         found["scores"] = {
             k: scores.get(k) for k in ("split", "mean_iou", "mean_iou_foreground", "overall_accuracy", "kappa")
         }

@@ -15,7 +15,7 @@ from swath.core.stitch import Rows
 from swath.disk.audits.likeness import unlike
 from swath.disk.bundle import Bundle
 from swath.disk.publish import make_directory, require_space, sweep
-from swath.disk.rasters.maps import RasterSink, products, read_map_info, spool_path
+from swath.disk.rasters.maps import PRODUCT_SUFFIXES, RasterSink, products, read_map_info, spool_path
 from swath.disk.rasters.raster import SUFFIXES
 from swath.disk.remote.access import is_remote, location
 from swath.disk.remote.outgoing import is_taken, send, workplace
@@ -27,7 +27,7 @@ from swath.disk.sources.stack import Image
 from swath.disk.sources.stamp import image_stamp
 from swath.engines.choose import Choice, choose
 from swath.engines.predictor import TorchPredictor, load_predictor
-from swath.messages import warn
+from swath.messages import say, warn
 from swath.progress import Progress
 from swath.specs import PredictSpec, RuntimeSpec
 
@@ -71,7 +71,7 @@ def predict(
     out = location(out)
     if not is_remote(out) and out.exists() and not out.is_dir():
         raise ResourceError("out-file", out, "is a file", "name a directory with --out")
-    scenes = [s for i in inputs for s in ([i] if isinstance(i, Scene) else expand_scenes([i], SUFFIXES))]
+    scenes = [s for i in inputs for s in ([i] if isinstance(i, Scene) else _expanded(i))]
     if split is not None:
         scenes = in_split(scenes, split)
     if sources and "image" in sources:
@@ -97,6 +97,28 @@ def predict(
     if failures:
         raise _listed(failures, len(jobs))
     return _summary(maps, predictor)
+
+
+def _expanded(item: str | Path) -> list[Scene]:
+    """The scenes that an input stands for; of a folder or a glob without the maps that earlier predictions left there."""
+    scenes, place = expand_scenes([item], SUFFIXES), location(item)
+    if is_remote(place) or place.is_file():  # a raster, or a manifest that names its own
+        return scenes
+    made = [s for s in scenes if _is_product(s.image)]
+    if made:
+        counted = f"{len(made)} map{'s' * (len(made) != 1)}"
+        say(f"note: {item}: {counted} of earlier predictions left out; as an input name each by itself")
+    return [s for s in scenes if s not in made]
+
+
+def _is_product(image: Image) -> bool:
+    """True for a raster that `predict` wrote."""
+    if not isinstance(image, Path) or not image.name.endswith(PRODUCT_SUFFIXES):
+        return False
+    try:
+        return "MODEL" in read_map_info(image).tags
+    except (SwathError, ValueError, KeyError, TypeError):  # told where it is opened as an input
+        return False
 
 
 def plan_jobs(images: Sequence[Image]) -> list[Job]:
@@ -188,7 +210,7 @@ def _stream(choice: Choice, sinks: list[RasterSink], pixels: int, job: Job) -> t
     resumed = sum(c.window.area for c in sinks[0].spool.chunks)
     invalid = 0
     with Progress(f"predict {job.image.name}", pixels, "pixels") as progress:
-        progress.advance(resumed)
+        progress.resume(resumed)
         for rows in choice.run(progress.advance, stops):
             for sink in sinks:
                 sink.write(rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from swath.core.legend import Legend
 from swath.core.samplers import unseen_classes
 from swath.disk.bundle import Bundle, read_bundle, write_bundle
 from swath.disk.pictures import publish_png
+from swath.disk.projects.lock import only_one
 from swath.disk.projects.project import SAMPLE_SECTIONS, SCENE_SECTIONS, Project
 from swath.disk.publish import make_directory, publish_json, publish_text, sweep
 from swath.disk.remote.access import redacted
@@ -68,19 +69,21 @@ def train(project: Project, *, resume: bool = False, overwrite: bool = False) ->
     Raises ConfigError, DataError, ResourceError.
     """
     run = project.run_dir
-    done = _existing(project, run, resume=resume, overwrite=overwrite)
+    with only_one(run, "training") if run.is_dir() else nullcontext():
+        done = _existing(project, run, resume=resume, overwrite=overwrite)
     if done is not None:
         return done
     threads = set_threads(project.config.runtime.threads)
     session = _session(project, run)
-    restored = load_checkpoint(run / "checkpoint", session.learner) if resume else None
-    if restored is None:
-        _begin(session, threads)
-    else:
-        _go_on(session, restored)
-    _publish_settings(project, run)
-    _loop(session)
-    return _finish(session)
+    with only_one(run, "training"):
+        restored = load_checkpoint(run / "checkpoint", session.learner) if resume else None
+        if restored is None:
+            _begin(session, threads)
+        else:
+            _go_on(session, restored)
+        _publish_settings(project, run)
+        _loop(session)
+        return _finish(session)
 
 
 def _existing(project: Project, run: Path, *, resume: bool, overwrite: bool) -> dict[str, Any] | None:
@@ -271,7 +274,7 @@ def _loop(session: Session) -> None:
     saved, losses = time.monotonic(), []
     patience = session.project.config.train.patience
     with Progress("train", total, "steps") as progress, closing(batches.ahead(state["step"])) as feed:
-        progress.advance(state["step"])
+        progress.resume(state["step"])
         for step in range(state["step"], total):
             if patience and state["since_best"] >= patience:
                 break

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -82,15 +81,13 @@ class Project(Opened):
         return self.reasons + rest
 
     def fingerprint(self, *sections: str) -> str:
-        """A hash of config sections and of the inputs (their content and their names relative to the config)."""
+        """A hash of config sections and of the inputs: their content and their names, wherever they lie."""
         if self.card is not None:
             return str(self.card["fingerprint"])
         dumped = self.config.model_dump(mode="json")
         files = [p for s in self.scenes for p in s.files]
         files += [] if self.points_path is None else [self.points_path]
-        files += [p.with_suffix(".dbf") for p in files if p.suffix.lower() == ".shp" and p.with_suffix(".dbf").exists()]
-        home = self.path.parent
-        stamps = [(str(p) if is_remote(p) else os.path.relpath(p, home), file_stamp(p)) for p in files]
+        stamps = [(str(p) if is_remote(p) else p.name, file_stamp(p)) for p in files]
         rows = [[s.split, s.group, s.field, s.layer] for s in self.scenes]
         stacks = [image_stamp(s.image) for s in self.scenes if isinstance(s.image, Stack)]
         text = json.dumps([{k: dumped[k] for k in sections}, stamps, rows, self.legend.as_dict(), stacks], sort_keys=True)

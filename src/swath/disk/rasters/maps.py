@@ -27,6 +27,7 @@ from swath.disk.remote.access import location
 
 BLOCK = 512
 PREFIX = "SWATH_"  # of the tags in the default domain: the COG driver copies no other
+PRODUCT_SUFFIXES = ("_map.tif", "_confidence.tif", "_probabilities.tif")
 CONFIDENCE_NODATA = 255
 PROBABILITY_NODATA = -1.0
 
@@ -60,10 +61,11 @@ def products(legend: Legend, names: tuple[str, ...]) -> dict[str, Product]:
         return _blank(rows.scores, rows.valid, PROBABILITY_NODATA)
 
     dtype = np.dtype(legend.map_dtype).name
+    of_map, of_confidence, of_probabilities = PRODUCT_SUFFIXES
     known = {
-        "classes": Product("_map.tif", 1, dtype, legend.nodata, "MODE", classes),
-        "confidence": Product("_confidence.tif", 1, "uint8", CONFIDENCE_NODATA, "AVERAGE", confidence),
-        "probabilities": Product("_probabilities.tif", len(legend), "float32", PROBABILITY_NODATA, "AVERAGE", scores),
+        "classes": Product(of_map, 1, dtype, legend.nodata, "MODE", classes),
+        "confidence": Product(of_confidence, 1, "uint8", CONFIDENCE_NODATA, "AVERAGE", confidence),
+        "probabilities": Product(of_probabilities, len(legend), "float32", PROBABILITY_NODATA, "AVERAGE", scores),
     }
     return {n: known[n] for n in dict.fromkeys(("classes", *names))}
 

@@ -76,7 +76,7 @@ def _fill(project: Project, spool: RecordSpool) -> None:
         source.labels(scene)  # opened whether or not it is still needed: what was repaired in it is told
     kept = Counter(SPLITS[i] for i in spool.index()["split"])
     with Progress("sample", len(places), "samples") as progress:
-        progress.advance(spool.decided)
+        progress.resume(spool.decided)
         for split in dict.fromkeys(p.split for p in places[spool.decided :]):
             _fill_split(source, spool, split, kept, progress)
     for split, most in project.config.sample.limit.items():

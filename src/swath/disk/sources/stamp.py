@@ -10,6 +10,8 @@ from swath.disk.remote.access import Remote, location
 from swath.disk.sources.stack import Image, Stack
 
 BLOCK, BLOCKS = 16_384, 64
+_OF_SHAPES = (".dbf", ".prj", ".cpg")
+_OF_RASTERS = (".wld", ".tfw", ".tifw", ".tiffw", ".pgw", ".pngw", ".jgw", ".jpgw", ".jpegw", ".j2w", ".bpw", ".gfw", ".hdr", ".prj")
 
 
 def file_stamp(path: str | Path) -> str:
@@ -17,7 +19,8 @@ def file_stamp(path: str | Path) -> str:
 
     Files up to a megabyte are read whole; of larger ones 64 evenly spread blocks of 16 KiB are, the first and the last
     among them, so that a raster of any size takes no time. An edit that keeps the length and misses every block is not
-    seen. The sources of a VRT count with it. Of a remote file it is size, ETag and time of change that are hashed, as
+    seen. The sources of a VRT count with it, and so do files beside that say where pixels are or what shapes mean; what
+    viewers write there (.aux.xml) does not. Of a remote file it is size, ETag and time of change that are hashed, as
     the server states them.
     """
     path = location(path)
@@ -28,7 +31,17 @@ def file_stamp(path: str | Path) -> str:
 
         parts = sorted(_digest(source) for source in (path, *guarded_vrt(path).files))
         return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
-    return _digest(path)[:16]
+    own, beside = _digest(path), [f"{p.suffix} {_digest(p)}" for p in _beside(path)]
+    return (hashlib.sha256(" ".join([own, *beside]).encode()).hexdigest() if beside else own)[:16]
+
+
+def _beside(path: Path) -> list[Path]:
+    """The files beside one that change what it means."""
+    shapes = path.suffix.lower() == ".shp"
+    plain = path.suffix.lower() in (".tif", ".tiff", ".gtif")  # beside which .prj and .hdr belong to others
+    endings = [e for e in (_OF_SHAPES if shapes else _OF_RASTERS) if not (plain and e in (".prj", ".hdr"))]
+    found = [path.with_suffix(e) for e in endings] + [path.with_name(f"{path.name}.msk")]
+    return [p for p in found if p != path and p.is_file()]
 
 
 def _digest(path: Path) -> str:
