@@ -327,7 +327,7 @@ def test_periodic_points_in_step_with_the_width_are_told_of(make_raster: Make, t
         made = swath.points(file, out=tmp_path / "p.gpkg", strategy="constant", number=300, jitter=jitter, overwrite=True)
         assert made["count"] == 600
         found[jitter] = made["notes"]
-    assert [n.split(":")[0] for n in found[0.0]] == [f"the points of {i} lie in 300 rows but only 1 column" for i in (1, 2)]
+    assert [n.split(":")[0] for n in found[0.0]] == [f"299 of 300 points of {i} stand in the column of the one before" for i in (1, 2)]
     assert found[1.0] == []
 
 

@@ -154,10 +154,10 @@ def _in_step(draw: Draw, found: Sequence[Pixels], names: Mapping[int, str]) -> l
     """Classes whose periodic points stand below each other, since the period falls into step with the width of the raster."""
     told = []
     for i in sorted({i for f in found for i in np.unique(f.ids).tolist()} if draw.sampler == "periodic" else ()):
-        rows, cols = (sum(len(np.unique(getattr(f, axis)[f.ids == i])) for f in found) for axis in ("rows", "cols"))
-        if rows >= 16 and 8 * cols <= rows:
-            told.append(f"the points of {names.get(i, i)} lie in {rows} rows but only {cols} column{'s' * (cols > 1)}: where the class "
-                        "does not, draw them with --jitter 1 or --sampler random")  # fmt: skip
+        below = np.concatenate([np.diff(f.cols[f.ids == i]) == 0 for f in found])
+        if below.size >= 16 and below.mean() > 0.5:
+            told.append(f"{int(below.sum())} of {below.size + 1} points of {names.get(i, i)} stand in the column of the one before: the "
+                        "period falls into step with the raster's width; draw them with --jitter 1 or --sampler random")  # fmt: skip
     return told
 
 
