@@ -16,9 +16,10 @@ from swath.core.errors import DataError
 from swath.core.events import Events
 from swath.core.grid import Grid
 from swath.core.splits import Region
-from swath.core.windows import Window
+from swath.core.windows import Window, grid_windows
 from swath.disk.projects.opened import Opened
 from swath.disk.rasters.crs import project as reproject
+from swath.disk.sources.images import image_reader
 from swath.disk.sources.stack import Image
 from swath.disk.sources.stamp import image_stamp
 from swath.disk.vectors import vector
@@ -57,7 +58,10 @@ class Ground:
         return tuple(known[image] for image in self.sources)
 
     def meetings(self, regions: Sequence[Sequence[Region]]) -> list[Meeting]:
-        """The pairs of scenes with different splits that show the same place: one file, equal files, or common ground."""
+        """The pairs of scenes with different splits that show the same place: one file, equal files, or common ground.
+
+        Equal files without a picture, such as empty tiles, show no place.
+        """
         splits = [frozenset(r.split for r in parts) for parts in regions]
         chosen = [i for i, own in enumerate(splits) if own]
         found = {(m.first, m.second): m for m in self._touching(chosen) if len(splits[m.first] | splits[m.second]) > 1}
@@ -66,6 +70,8 @@ class Ground:
             for i in chosen:
                 groups.setdefault(keys[i], []).append(i)
             for group in groups.values():
+                if what == "same content" and len(group) > 1 and _blank(self.sources[group[0]]):
+                    continue
                 for n, i in enumerate(group):
                     apart = [j for j in group[n + 1 :] if len(splits[i] | splits[j]) > 1]
                     found.update({(i, j): Meeting(i, j, what) for j in apart})  # type: ignore[arg-type]
@@ -107,6 +113,17 @@ class Ground:
         there = shapely.transform(shape, lambda xy: _affine(theirs.transform, xy))
         here = moved(there, theirs.crs, mine.crs)
         return None if here is None else shapely.transform(here, lambda xy: _affine(~mine.transform, xy))
+
+
+def _blank(image: Image) -> bool:
+    """True where every band of an image has one value."""
+    reader, first = image_reader(image), None
+    for window in grid_windows(*reader.grid.shape, 512, 512, "keep"):
+        values = reader.read(window)[0]
+        first = values[:, :1, :1] if first is None else first
+        if not ((values == first) | ((values != values) & (first != first))).all():
+            return False
+    return True
 
 
 def pixels_of(region: Region, shape: tuple[int, int]) -> Any:
