@@ -85,11 +85,12 @@ class Ground:
         assert target is not None
         outlines = {i: moved(outline(self.grids[i]), self.grids[i].crs, target) for i in placed}
         listed = [i for i in placed if outlines[i] is not None]
-        tree = shapely.STRtree([outlines[i] for i in listed])
-        for n, i in enumerate(listed):
-            for other in sorted(tree.query(outlines[i], "intersects").tolist()):
-                if other > n:
-                    yield Meeting(i, listed[other], "same ground")
+        shapes = np.array([outlines[i] for i in listed], object)
+        one, other = shapely.STRtree(shapes).query(shapes, "intersects")
+        one, other = one[one < other], other[one < other]
+        share = shapely.area(shapely.intersection(shapes[one], shapes[other])) > 0  # neighbours that touch do not
+        for n, m in zip(one[share].tolist(), other[share].tolist(), strict=True):
+            yield Meeting(listed[n], listed[m], "same ground")
 
     def labels_of(self, scene: int, region: Region) -> Any:
         """The outline of the pixels that a region of a scene may use, inside the scene's area of interest."""
