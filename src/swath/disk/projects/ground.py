@@ -46,6 +46,7 @@ class Ground:
         self.images: tuple[Path, ...] = tuple(s.image.resolve() for s in project.scenes)
         self.areas: tuple[Path | None, ...] = tuple(s.aoi for s in project.scenes)
         self._areas: dict[int, Any] = {}
+        self._labels: dict[tuple[int, int], tuple[Region, Any]] = {}  # a region is kept, so that its id stays its own
 
     @cached_property
     def stamps(self) -> tuple[str, ...]:
@@ -94,9 +95,12 @@ class Ground:
 
     def labels_of(self, scene: int, region: Region) -> Any:
         """The outline of the pixels that a region of a scene may use, inside the scene's area of interest."""
-        shape = pixels_of(region, self.grids[scene].shape)
-        area = self._area(scene)
-        return shape if area is None else shapely.intersection(shape, area)
+        known = self._labels.get((scene, id(region)))
+        if known is None:
+            shape = pixels_of(region, self.grids[scene].shape)
+            area = self._area(scene)
+            known = self._labels[scene, id(region)] = region, shape if area is None else shapely.intersection(shape, area)
+        return known[1]
 
     def _area(self, scene: int) -> Any:
         path, grid = self.areas[scene], self.grids[scene]
