@@ -317,6 +317,20 @@ def test_the_command_line(classes: tuple[Path, NDArray[Any]], tmp_path: Path, ca
     assert "points (" in capsys.readouterr().out
 
 
+def test_periodic_points_in_step_with_the_width_are_told_of(make_raster: Make, tmp_path: Path) -> None:
+    """A class that is 380 pixels wide everywhere, and every 380th pixel of it."""
+    labels = np.ones((300, 400), np.uint8)
+    labels[:, 380:] = 2
+    file = make_raster("l.tif", labels)
+    found: dict[float, list[str]] = {}
+    for jitter in (0.0, 1.0):
+        made = swath.points(file, out=tmp_path / "p.gpkg", strategy="constant", number=300, jitter=jitter, overwrite=True)
+        assert made["count"] == 600
+        found[jitter] = made["notes"]
+    assert [n.split(":")[0] for n in found[0.0]] == [f"299 of 300 points of {i} stand in the column of the one before" for i in (1, 2)]
+    assert found[1.0] == []
+
+
 @pytest.mark.parametrize("strategy", ["smallest", "total", "all"])
 def test_yucatan(data_dir: Path, tmp_path: Path, strategy: str) -> None:
     """Five named classes of a shapefile: the counts equal a burn of each class by itself."""

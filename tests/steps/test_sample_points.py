@@ -408,3 +408,20 @@ def test_a_patch_must_lie_inside_every_source(scene: Path, crs: str) -> None:
     write_points(scene.parent / "points.gpkg", middle(places), kind=[1, 0, 1, 0, 1], id=[0, 1, 2, 3, 4], split=["trn"] * 5)
     assert swath.sample(scene)["dropped"] == {"patch outside the image": 2}
     assert rows(scene)[1]["point"].tolist() == [0, 1, 2]
+
+
+def test_a_scored_patch_of_another_scene_teaches_nothing(scene: Path) -> None:
+    """The patch of a validation point lies in the second image alone, half of it on ground that the first shows, too."""
+    folder, labels = scene.parent, np.ones((1, SIDE, SIDE), np.uint8)
+    east = CORNER @ Affine.translation(48, 0)
+    write_image(folder / "east.tif", image(), east)
+    for name, place in (("west_labels", CORNER), ("east_labels", east)):
+        write_image(folder / f"{name}.tif", labels, place)
+    (folder / "scenes.csv").write_text("image,labels\nimage.tif,west_labels.tif\neast.tif,east_labels.tif\n")
+    write_points(folder / "points.gpkg", middle([(40, 92), (40, 82), (80, 20)]), split=["val", "trn", "trn"], kind=[1, 1, 1])
+    result = swath.sample(scene)
+    assert result["leakage"]["ok"]
+    samples = StoreSamples(folder / "runs" / "roofs" / "samples.store", "trn")
+    west = next(samples.read(n).labels for n, p in enumerate(samples.places) if p.scene == 0 and p.read.col == 74)
+    assert (west[:, :10] == 1).all()  # columns 74 to 83; the validation patch begins at 84
+    assert (west[:, 10:] == samples.legend.ignore).all()

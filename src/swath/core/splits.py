@@ -81,7 +81,7 @@ class Region:
 def block_size(areas: Sequence[int], largest: int, blocks: int = 16, step: int = 32) -> int:
     """The side of square blocks, in pixels, that gives about `blocks` of them over all scenes; at most `largest`."""
     side = (sum(areas) / blocks) ** 0.5
-    return int(max(step, min(largest, side // step * step)))
+    return int(max(step, min(largest, (side + step / 2) // step * step)))
 
 
 def block_windows(height: int, width: int, side: int) -> list[Window]:

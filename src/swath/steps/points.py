@@ -68,6 +68,7 @@ def points(
         wanted = allotted(available, draw.strategy, number=draw.number, each=draw.each)  # type: ignore[arg-type]
         notes += _lowered(draw, available, wanted, names)
         found = taken(sources, strips, wanted, draw)
+        notes += _in_step(draw, found, names)
     if sum(len(f.rows) for f in found) == 0:
         raise DataError("points-none", sources[0].name, "no point can be drawn: there is no candidate",
                         "check labels, nodata and mask, or choose a smaller patch")  # fmt: skip
@@ -147,6 +148,17 @@ def _lowered(draw: Draw, available: Mapping[int, int], wanted: Mapping[int, int]
     if draw.strategy == "total" and draw.number is not None and sum(wanted.values()) < int(draw.number):
         return [f"{int(draw.number)} in all lowered to {sum(wanted.values())}: there are no more"]
     return []
+
+
+def _in_step(draw: Draw, found: Sequence[Pixels], names: Mapping[int, str]) -> list[str]:
+    """Classes whose periodic points stand below each other, since the period falls into step with the width of the raster."""
+    told = []
+    for i in sorted({i for f in found for i in np.unique(f.ids).tolist()} if draw.sampler == "periodic" else ()):
+        below = np.concatenate([np.diff(f.cols[f.ids == i]) == 0 for f in found])
+        if below.size >= 16 and below.mean() > 0.5:
+            told.append(f"{int(below.sum())} of {below.size + 1} points of {names.get(i, i)} stand in the column of the one before: the "
+                        "period falls into step with the raster's width; draw them with --jitter 1 or --sampler random")  # fmt: skip
+    return told
 
 
 def _class_counts(drawn: Sequence[Drawn], available: Mapping[int, int], names: Mapping[int, str]) -> dict[str, Any]:

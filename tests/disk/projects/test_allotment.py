@@ -15,6 +15,7 @@ from tiny_town import SIDE, corner, pixels, squares, truth, write_image, write_s
 from swath.core.errors import ConfigError, DataError
 from swath.core.splits import SPLITS, Region
 from swath.core.windows import Window
+from swath.disk.audits.classes import lay_out
 from swath.disk.projects.project import Project, load_project
 from swath.disk.samples.plan import plan_places
 
@@ -178,3 +179,28 @@ def test_too_few_labels_are_told(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("scenes: [{image: a.tif, labels: a.gpkg}]\nclasses: {1: roof, unlabelled: ignore, 2: tree, field: class}\n")
     with pytest.raises(DataError, match="too few to hold some out"):
         _ = load_project(tmp_path / "a.yaml").regions
+
+
+def test_labels_in_buffers_are_counted(tmp_path: Path) -> None:
+    """Labels in few places and small blocks: what the buffers cost is told, in numbers that painting gives."""
+    labels = np.full((256, 256), 255, np.uint8)
+    for row, col in np.random.default_rng(2).integers(0, 240, (30, 2)):
+        labels[row : row + 6, col : col + 9] = (row + col) % 3
+    write_image(tmp_path / "i.tif", np.ones((3, 256, 256), np.uint8), corner(0))
+    write_image(tmp_path / "l.tif", labels[None], corner(0))
+    (tmp_path / "c.yaml").write_text("scenes: [{image: i.tif, labels: l.tif}]\nsample: {tile: 64}\n"
+                                     "classes: {0: a, 1: b, 2: c, ignore: [255]}\nsplit: {block: 32, buffer: 24, val: 0.2}\n")  # fmt: skip
+    project = load_project(tmp_path / "c.yaml")
+    held = sum(r.mask(Window(0, 0, 256, 256)) for r in project.regions[0])
+    lost = int(((labels != 255) & (held == 0)).sum())
+    assert project.events.as_dict() == {"labelled pixel in a buffer between splits": lost}
+    assert project.buffered == pytest.approx(lost / (labels != 255).sum())
+    findings = {f.code: f for f in lay_out(project, {"trn"})[1]}
+    assert findings["split-buffer"].level == "warning"
+    (tmp_path / "c.yaml").write_text((tmp_path / "c.yaml").read_text().replace("buffer: 24, ", ""))
+    default = load_project(tmp_path / "c.yaml")
+    assert default.regions
+    assert f"{100 * default.buffered:.2g} % of the labelled pixels lie there" in reasons(default)["split.buffer"][1]
+    plain = load_project(tmp_path / "c.yaml", ["split.buffer=0"])
+    assert plain.regions
+    assert plain.events.as_dict() == {}

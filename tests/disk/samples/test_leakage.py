@@ -174,6 +174,14 @@ def test_the_same_content_under_two_names(site: Site) -> None:
     assert leakage(cut)["ok"]
 
 
+def test_empty_tiles_are_alike_without_showing_one_place(site: Site) -> None:
+    for n, split in enumerate(("trn", "tst", "trn", "val")):
+        site.scene(split, None, crs=None, seed=1)
+        write_image(site.folder / f"s{n}.tif", np.full((3, SIDE, SIDE), 7, np.uint8), None, None)
+    assert leakage(site.project())["pairs"] == []
+    assert not any(f["code"] in ("split-same-content", "image-twice") for f in swath.check(site.folder / "c.yaml")["findings"])
+
+
 def test_areas_of_interest_part_two_rows_of_one_image(site: Site) -> None:
     site.scene("trn", shifted())
     for name, (top, bottom) in (("upper", (0, 60)), ("lower", (60, SIDE))):

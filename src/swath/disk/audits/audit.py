@@ -124,6 +124,7 @@ FINDINGS: dict[str, str] = {
     "band-is-label": "a band that predicts the label almost alone",
     "band-follows-label": "a band that looks made from maps of the same classes",
     "split-carved": "splits that are carved out of training",
+    "split-buffer": "more than a fifth of the labels lie in buffers between splits",
     "split-empty": "a split without labelled pixels",
     "samples-few": "very few training pixels",
     "split-same-image": "one file in two splits",

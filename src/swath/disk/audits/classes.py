@@ -25,6 +25,7 @@ from swath.disk.vectors import vector
 
 RARE, SPARSE = 0.005, 0.02  # shares of labelled pixels below which a class, or the labels of an image, are told of
 MOST_TOLD = 3  # classes that are told of one by one
+BUFFERED = 0.2  # of the labelled pixels, from which on what buffers cost is told of
 CARVED_PIXELS = 30_000_000  # of training scenes, up to which validation blocks are laid out here already
 Regions = list[Sequence[Region]]
 
@@ -58,8 +59,13 @@ def lay_out(project: Project, declared: set[str]) -> tuple[Regions, list[Finding
         return regions, []
     boxes = sum(len(r.inside) for parts in regions for r in parts if r.inside and r.split in missing)
     why = {key: f"{value} ({because})" for key, value, because in project.reasons}
-    return regions, [Finding("note", "split-carved", project.path, f"{told} are held out in {boxes} windows, by "
-                             + why.get("split.by", spec.by), "give rows a split to decide it yourself")]  # fmt: skip
+    found = [Finding("note", "split-carved", project.path, f"{told} are held out in {boxes} windows, by "
+                     + why.get("split.by", spec.by), "give rows a split to decide it yourself")]  # fmt: skip
+    if project.buffered > BUFFERED:
+        found.append(Finding("warning", "split-buffer", project.path, f"{100 * project.buffered:.2g} % of the labelled pixels lie within "
+                             f"split.buffer={spec.buffer} of held-out blocks and train nothing",
+                             "a smaller split.buffer, a larger split.block, or rows of the manifest with split=val"))  # fmt: skip
+    return regions, found
 
 
 def shared_pixels(project: Project) -> tuple[dict[str, Any] | None, list[Finding]]:

@@ -200,7 +200,7 @@ def leak_findings(members: Sequence[Member]) -> list[Finding]:
 def _same_content(members: Sequence[Member]) -> Iterator[Finding]:
     groups: dict[str, list[Member]] = {}
     for m in members:
-        if m.probe.content:
+        if m.probe.content and any(b.minimum < b.maximum for b in m.probe.bands):  # empty tiles are alike anywhere
             groups.setdefault(m.probe.content, []).append(m)
     for first, *others in groups.values():
         for m in others:

@@ -48,10 +48,13 @@ def decide_regions(project: Opened) -> tuple[tuple[Region, ...], ...]:
         wanted["tst"] = spec.tst
     if spec.val and not any(s.split == "val" for s in scenes):
         wanted["val"] = spec.val
-    held = _held_out(project, open_scenes, wanted) if wanted and spec.by != "none" else {}
+    held, labelled = _held_out(project, open_scenes, wanted) if wanted and spec.by != "none" else ({}, 0)
+    boxes: dict[int, list[tuple[Split, Window]]] = {}
+    for (split, i), windows in held.items():
+        boxes.setdefault(i, []).extend((split, w) for w in windows)
     for i in open_scenes:
-        mine = [(split, w) for (split, scene), boxes in held.items() if scene == i for w in boxes]
-        regions[i] += _scene_regions(project.infos[i].grid.shape, mine, spec.buffer)
+        regions[i] += _scene_regions(project.infos[i].grid.shape, boxes.get(i, []), spec.buffer)
+    _tell_of_buffers(project, {i: regions[i] for i in boxes}, labelled)
     return _first_files(project, without_shared(project, regions))
 
 
@@ -74,6 +77,22 @@ def _scene_regions(shape: tuple[int, int], held: list[tuple[Split, Window]], buf
     return [Region("trn", None, tuple(w.pad(buffer).clip(*shape) for _, w in held)), *regions]
 
 
+def _tell_of_buffers(project: Opened, regions: Mapping[int, Sequence[Region]], labelled: int) -> None:
+    """Counts the labelled pixels of scenes that lie in no region, of `labelled` ones in all open scenes."""
+    lost = 0
+    for i, parts in regions.items():
+        shape = project.infos[i].grid.shape
+        for window in grid_windows(*shape, 1024, 1024, "keep") if len(parts) > 1 else ():
+            open_ = ~np.logical_or.reduce([r.mask(window) for r in parts])
+            if open_.any():
+                lost += int(np.count_nonzero(_labels_of(project, i).read(window)[open_] != project.legend.ignore))
+    project.events.count("labelled pixel in a buffer between splits", lost)
+    project.buffered = lost / labelled if lost else 0.0
+    if lost and "buffer" not in project.config.split.model_fields_set:
+        project.decided("split.buffer", project.config.split.buffer, f"around held-out blocks; {100 * project.buffered:.2g} % of the "
+                         "labelled pixels lie there and train nothing")  # fmt: skip
+
+
 def _first_files(project: Opened, regions: list[list[Region]]) -> tuple[tuple[Region, ...], ...]:
     """The regions without the training scenes beyond `split.files`."""
     most, trained = project.config.split.files, 0
@@ -87,7 +106,8 @@ def _first_files(project: Opened, regions: list[list[Region]]) -> tuple[tuple[Re
     return tuple(out)
 
 
-def _held_out(project: Opened, open_scenes: list[int], wanted: Mapping[Split, float]) -> Boxes:
+def _held_out(project: Opened, open_scenes: list[int], wanted: Mapping[Split, float]) -> tuple[Boxes, int]:
+    """What is held out of the open scenes, and how many labelled pixels they have."""
     spec, by = project.config.split, _unit(project, open_scenes)
     units = _units(project, open_scenes, by) if by in _WHOLE else []
     blocks = _whole_blocks(project, units) if units else _blocks(project, open_scenes)
@@ -102,7 +122,7 @@ def _held_out(project: Opened, open_scenes: list[int], wanted: Mapping[Split, fl
     if not held:
         raise DataError("split-empty", project.path, "the labels are too few to hold some out for validation",
                         "mark a row of the manifest with split=val")  # fmt: skip
-    return held
+    return held, sum(int(b.pixels.sum()) for b in blocks)
 
 
 def _unit(project: Opened, open_scenes: Sequence[int]) -> str:

@@ -16,9 +16,10 @@ from swath.core.errors import DataError
 from swath.core.events import Events
 from swath.core.grid import Grid
 from swath.core.splits import Region
-from swath.core.windows import Window
+from swath.core.windows import Window, grid_windows
 from swath.disk.projects.opened import Opened
 from swath.disk.rasters.crs import project as reproject
+from swath.disk.sources.images import image_reader
 from swath.disk.sources.stack import Image
 from swath.disk.sources.stamp import image_stamp
 from swath.disk.vectors import vector
@@ -45,6 +46,7 @@ class Ground:
         self.images: tuple[Path, ...] = tuple(s.image.resolve() for s in project.scenes)
         self.areas: tuple[Path | None, ...] = tuple(s.aoi for s in project.scenes)
         self._areas: dict[int, Any] = {}
+        self._labels: dict[tuple[int, int], tuple[Region, Any]] = {}  # a region is kept, so that its id stays its own
 
     @cached_property
     def stamps(self) -> tuple[str, ...]:
@@ -57,7 +59,10 @@ class Ground:
         return tuple(known[image] for image in self.sources)
 
     def meetings(self, regions: Sequence[Sequence[Region]]) -> list[Meeting]:
-        """The pairs of scenes with different splits that show the same place: one file, equal files, or common ground."""
+        """The pairs of scenes with different splits that show the same place: one file, equal files, or common ground.
+
+        Equal files without a picture, such as empty tiles, show no place.
+        """
         splits = [frozenset(r.split for r in parts) for parts in regions]
         chosen = [i for i, own in enumerate(splits) if own]
         found = {(m.first, m.second): m for m in self._touching(chosen) if len(splits[m.first] | splits[m.second]) > 1}
@@ -66,6 +71,8 @@ class Ground:
             for i in chosen:
                 groups.setdefault(keys[i], []).append(i)
             for group in groups.values():
+                if what == "same content" and len(group) > 1 and _blank(self.sources[group[0]]):
+                    continue
                 for n, i in enumerate(group):
                     apart = [j for j in group[n + 1 :] if len(splits[i] | splits[j]) > 1]
                     found.update({(i, j): Meeting(i, j, what) for j in apart})  # type: ignore[arg-type]
@@ -79,17 +86,21 @@ class Ground:
         assert target is not None
         outlines = {i: moved(outline(self.grids[i]), self.grids[i].crs, target) for i in placed}
         listed = [i for i in placed if outlines[i] is not None]
-        tree = shapely.STRtree([outlines[i] for i in listed])
-        for n, i in enumerate(listed):
-            for other in sorted(tree.query(outlines[i], "intersects").tolist()):
-                if other > n:
-                    yield Meeting(i, listed[other], "same ground")
+        shapes = np.array([outlines[i] for i in listed], object)
+        one, other = shapely.STRtree(shapes).query(shapes, "intersects")
+        one, other = one[one < other], other[one < other]
+        share = shapely.area(shapely.intersection(shapes[one], shapes[other])) > 0  # neighbours that touch do not
+        for n, m in zip(one[share].tolist(), other[share].tolist(), strict=True):
+            yield Meeting(listed[n], listed[m], "same ground")
 
     def labels_of(self, scene: int, region: Region) -> Any:
         """The outline of the pixels that a region of a scene may use, inside the scene's area of interest."""
-        shape = pixels_of(region, self.grids[scene].shape)
-        area = self._area(scene)
-        return shape if area is None else shapely.intersection(shape, area)
+        known = self._labels.get((scene, id(region)))
+        if known is None:
+            shape = pixels_of(region, self.grids[scene].shape)
+            area = self._area(scene)
+            known = self._labels[scene, id(region)] = region, shape if area is None else shapely.intersection(shape, area)
+        return known[1]
 
     def _area(self, scene: int) -> Any:
         path, grid = self.areas[scene], self.grids[scene]
@@ -107,6 +118,17 @@ class Ground:
         there = shapely.transform(shape, lambda xy: _affine(theirs.transform, xy))
         here = moved(there, theirs.crs, mine.crs)
         return None if here is None else shapely.transform(here, lambda xy: _affine(~mine.transform, xy))
+
+
+def _blank(image: Image) -> bool:
+    """True where every band of an image has one value."""
+    reader, first = image_reader(image), None
+    for window in grid_windows(*reader.grid.shape, 512, 512, "keep"):
+        values = reader.read(window)[0]
+        first = values[:, :1, :1] if first is None else first
+        if not ((values == first) | ((values != values) & (first != first))).all():
+            return False
+    return True
 
 
 def pixels_of(region: Region, shape: tuple[int, int]) -> Any:

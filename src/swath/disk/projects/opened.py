@@ -33,7 +33,8 @@ class Opened:
     """A config with its legend, its scenes, and what follows from the config and the headers of the images alone.
 
     `reasons` are the decisions taken so far: (key, value, because). `card` is that of the store that `train.store` names;
-    then no scene is opened.
+    then no scene is opened. `buffered` is the share of the labelled pixels of scenes without a split that lie between splits
+    and train nothing; known with the regions.
     """
 
     path: Path
@@ -43,6 +44,7 @@ class Opened:
     reasons: list[Reason] = field(default_factory=list)
     events: Events = field(default_factory=Events)
     card: dict[str, Any] | None = field(default=None, repr=False)
+    buffered: float = 0.0
     _opened: set[int] = field(default_factory=set, repr=False)
 
     @property

@@ -62,27 +62,39 @@ def place_points(project: Opened, regions: Regions) -> tuple[dict[Split, list[Pl
 def own_regions(project: Opened) -> tuple[tuple[Region, ...], ...] | None:
     """The regions by the points' own column `split`; None where the file has none.
 
-    Labels of test patches belong to the test split alone, of the others those of validation patches to validation.
-    Scenes without a point keep the split of the manifest.
+    Labels of test patches belong to the test split alone, of the others those of validation patches to validation, also
+    where other scenes show the same ground. Scenes without a point keep the split of the manifest.
     """
     points = _required(project)
     if not points.own_splits:
         return None
+    inside = [_inside(project, points, i) for i in range(len(project.scenes))]
+    accepted = np.zeros(len(points), bool)
+    for numbers, _, _ in inside:
+        accepted[numbers] = True
     found: list[tuple[Region, ...]] = []
     for i, scene in enumerate(project.scenes):
-        numbers, rows, cols = _inside(project, points, i)
-        side = 1 if _sparse(project, i) else project.tile
-        boxes = {
-            s: tuple(patch_window(int(r), int(c), side) for n, r, c in zip(numbers, rows, cols, strict=True) if points.splits[n] == k)
-            for k, s in enumerate(SPLITS)
-        }
-        if len(numbers) == 0:
+        if len(inside[i][0]) == 0:
             found.append((Region(scene.split),) if scene.split and not _sparse(project, i) else ())
             continue
-        regions = [Region("trn", None, (*boxes["val"], *boxes["tst"]))]
-        regions += [Region("val", boxes["val"], boxes["tst"])] if boxes["val"] else []
+        grid, side = project.infos[i].grid, 1 if _sparse(project, i) else project.tile
+        numbers, rows, cols = points.on_grid(grid, None, project.tile)
+        near = accepted[numbers]  # also patches of other scenes, which reach in here
+        around = _patches(points, numbers[near], rows[near], cols[near], side)
+        scored = {s: tuple(w for w in around[s] if w.clip(*grid.shape).area) for s in SPLITS}
+        boxes = _patches(points, *inside[i], side)
+        regions = [Region("trn", None, (*scored["val"], *scored["tst"]))]
+        regions += [Region("val", boxes["val"], scored["tst"])] if boxes["val"] else []
         found.append((*regions, *([Region("tst", boxes["tst"])] if boxes["tst"] else [])))
     return tuple(found)
+
+
+def _patches(
+    points: Points, numbers: NDArray[np.int64], rows: NDArray[np.int64], cols: NDArray[np.int64], side: int
+) -> dict[Split, tuple[Window, ...]]:
+    """The patches of some points per split that the file names."""
+    places = list(zip(points.splits[numbers].tolist(), rows.tolist(), cols.tolist(), strict=True))
+    return {s: tuple(patch_window(r, c, side) for own, r, c in places if own == k) for k, s in enumerate(SPLITS)}
 
 
 def _required(project: Opened) -> Points:

@@ -53,18 +53,20 @@ class Points:
         """True where the file says to which split points belong."""
         return bool((self.splits >= 0).any())
 
-    def on_grid(self, grid: Grid, scene: str) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """(numbers, rows, columns) of the points that are meant for a scene, as pixels of its grid.
+    def on_grid(
+        self, grid: Grid, scene: str | None, reach: int = 1
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """(numbers, rows, columns) of the points that are meant for a scene (None: for any), as pixels of its grid.
 
-        Of those beyond the grid only some that lie close to it are given. Raises DataError where only one of points and
-        image has a CRS.
+        Of those beyond the grid all within `reach` pixels are given, and perhaps others. Raises DataError where only one of
+        points and image has a CRS.
         """
         found: list[list[NDArray[np.int64]]] = []
         for crs, named in self._names.items():
-            if None not in named and scene not in named:
+            if scene is not None and None not in named and scene not in named:
                 continue
-            own, xy = self._near(crs, grid)
-            mine = np.array([s is None or s == scene for s in self.scenes[own].tolist()], bool)
+            own, xy = self._near(crs, grid, reach)
+            mine = np.array([scene is None or s is None or s == scene for s in self.scenes[own].tolist()], bool)
             t = ~grid.transform
             cols, rows = (a * xy[mine, 0] + b * xy[mine, 1] + c for a, b, c in ((t.a, t.b, t.c), (t.d, t.e, t.f)))
             found.append([own[mine], *pixel_of(rows, cols)])
@@ -81,8 +83,8 @@ class Points:
             found.setdefault(crs, set()).add(name)
         return found
 
-    def _near(self, crs: str | None, grid: Grid) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """(numbers, coordinates in the CRS of the grid) of the points of a system that lie on a grid, or close to it."""
+    def _near(self, crs: str | None, grid: Grid, reach: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """(numbers, coordinates in the CRS of the grid) of the points of a system within `reach` pixels of a grid."""
         if (crs is None) != (grid.crs is None):
             which = "the points have no CRS" if crs is None else "the image has no CRS"
             raise DataError("crs-missing", self.path, f"{which}, the other has {crs_name(crs or grid.crs)}",
@@ -90,10 +92,10 @@ class Points:
         if (crs, grid.crs) not in self._placed:
             self._placed[crs, grid.crs] = self._along_x(crs, grid.crs)
         numbers, xy = self._placed[crs, grid.crs]
-        (left, bottom, right, top), (wide, tall) = grid.bounds, grid.pixel_size
+        (left, bottom, right, top), wide = grid.bounds, reach * max(grid.pixel_size)
         low, high = np.searchsorted(xy[:, 0], [left - wide, right + wide])
         y = xy[low:high, 1]
-        near = low + np.flatnonzero((y >= bottom - tall) & (y <= top + tall))
+        near = low + np.flatnonzero((y >= bottom - wide) & (y <= top + wide))
         return numbers[near], xy[near]
 
     @cached_property
