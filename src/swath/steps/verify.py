@@ -10,7 +10,6 @@ from swath.core.errors import DataError
 from swath.core.windows import grid_windows
 from swath.disk.bundle import bundle_faults
 from swath.disk.projects.marks import PRODUCTS, changed_files, read_marks
-from swath.disk.rasters.raster import SUFFIXES, RasterReader
 from swath.disk.stores.store import store_faults
 
 
@@ -25,7 +24,7 @@ def verify(thing: str | Path) -> dict[str, Any]:
 
 
 def _examined(path: Path) -> tuple[str, list[str]]:
-    if path.suffix.lower() in SUFFIXES:
+    if not path.is_dir() and _is_raster(path):
         return "raster", raster_faults(path)
     parts = [p for name in ("samples.store", "best", "last") if ((p := path / name) / "card.json").exists()]
     if parts:
@@ -48,6 +47,12 @@ def run_faults(path: Path) -> list[str]:
     return faults + [f"{f}: {'is not as the run left it' if Path(f).exists() else 'is missing'}" for f in changed]
 
 
+def _is_raster(path: Path) -> bool:
+    from swath.disk.rasters.raster import SUFFIXES  # GDAL is loaded for rasters only: stores are proven without it
+
+    return path.suffix.lower() in SUFFIXES
+
+
 def _kind(path: Path) -> str:
     """What a directory with a card is; a card that cannot be read is judged by the files beside it."""
     try:
@@ -58,6 +63,8 @@ def _kind(path: Path) -> str:
 
 def raster_faults(path: Path) -> list[str]:
     """The windows of a raster that cannot be read."""
+    from swath.disk.rasters.raster import RasterReader
+
     faults = []
     reader = RasterReader(path, rule="none")
     for window in grid_windows(*reader.grid.shape, 1024, 1024, "keep"):
