@@ -290,7 +290,7 @@ def found_legend(samples: ForeignSamples) -> Legend:
     ids = sorted((found | {0}) - {samples.facts.ignore})
     if ids[0] < 0 or ids[-1] > 65534 or len(ids) < 2:
         raise ConfigError("classes-unclear", samples.source, f"the label values {ids[:8]} make no class table",
-                          "say which values are classes and which are ignored: a legend")  # fmt: skip
+                          "say what they mean by the `classes` of a config: --classes CONFIG")  # fmt: skip
     colours = palette(len(ids))
     return Legend(tuple(
         ClassEntry(i, f"class {i}" if i else "background", colours[n] if i else "#000000") for n, i in enumerate(ids)
