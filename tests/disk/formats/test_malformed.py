@@ -174,6 +174,40 @@ def test_hdf5_as_geo_deep_learning_writes_it(tmp_path: Path) -> None:
     assert "UTM zone 18N" in str(grid.crs)
 
 
+@pytest.mark.parametrize(
+    ("stated", "most", "dtype"),
+    [(["uint8"], 255, "uint8"), (["uint8", "uint8"], 9, "uint8"), (["uint8"], 256, "uint16"), (["uint8", "uint16"], 9, "uint16"),
+     (["uint16"], 9, "uint16"), ([], 9, "uint16")],
+)  # fmt: skip
+def test_bytes_that_geo_deep_learning_stored_as_words_are_bytes_again(
+    stated: list[str], most: int, dtype: str, tmp_path: Path
+) -> None:
+    h5py = pytest.importorskip("h5py")
+    pixels = np.random.default_rng(0).integers(0, most, (3, 4, 4, 2), endpoint=True).astype("u2")
+    pixels[1, 2, 3, 0] = most
+    with h5py.File(tmp_path / "trn_samples.hdf5", "w") as f:
+        f["sat_img"], f["map_img"] = pixels, np.zeros((3, 4, 4), "i2")
+        rows = [[f"{{'driver': 'GTiff', 'dtype': '{d}', 'count': {n}}}"] for n, d in enumerate(stated)]
+        f.create_dataset("metadata", (len(rows), 1), data=rows or None, dtype=h5py.string_dtype())
+    samples = FORMATS["hdf5"].read(tmp_path)
+    assert samples.facts.dtype == dtype
+    assert bool(samples.notes) == (dtype == "uint8")
+    assert np.array_equal(np.stack([s.image for s in samples]), pixels.transpose(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_order_of_bytes_does_not_matter(name: str, tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    pixels = np.random.default_rng(0).integers(0, 60_000, (2, 8, 8, 2)).astype(">u2")
+    (tmp_path / "old").mkdir()
+    with h5py.File(tmp_path / "old" / "trn_samples.hdf5", "w") as f:
+        f["sat_img"], f["map_img"] = pixels, np.tile(np.array([0, 1], ">i2"), (2, 8, 4))
+    out = FORMATS[name].write(FORMATS["hdf5"].read(tmp_path / "old"), tmp_path / "new")
+    back = list(FORMATS[name].read(out))
+    assert np.array_equal(np.stack([s.image for s in back]), pixels.transpose(0, 3, 1, 2))
+    assert all(np.array_equal(s.labels, np.tile([0, 1], (8, 4))) for s in back)
+
+
 def test_literals() -> None:
     assert parse_literal("{'a': (1, -2.5, None), 'b': [True, 'x']}") == {"a": (1, -2.5, None), "b": [True, "x"]}
     assert parse_literal("CRS.from_dict(init='epsg:4326')") == {"crs": {"init": "epsg:4326"}}

@@ -99,6 +99,8 @@ class ForeignSamples:
             fault = _fault(sample, self.facts)
             if fault:
                 raise malformed(self.source, f"sample {sample.name}: {fault}")
+            if not (sample.image.dtype.isnative and sample.labels.dtype.isnative):
+                sample = replace(sample, image=_native(sample.image), labels=_native(sample.labels))
             if self.told is not None:
                 seen = seen.plus(sample, self.facts.ignore)
             yield sample
@@ -107,6 +109,11 @@ class ForeignSamples:
         if self.told is not None and seen != self.told:
             raise malformed(self.source, "holds other pixels, labels or splits than were written: their checksum differs",
                             f"put back what was written, or remove {CARD} if they were changed on purpose")  # fmt: skip
+
+
+def _native(array: NDArray[Any]) -> NDArray[Any]:
+    """The same numbers in this machine's order of bytes."""
+    return array.astype(array.dtype.newbyteorder("="))
 
 
 def malformed(where: object, message: str, fix: str = "replace it with a whole copy, or correct it") -> DataError:
