@@ -18,6 +18,7 @@ from made_samples import made, same
 
 from swath.core.errors import DataError
 from swath.disk.formats import FORMATS, ForeignSamples
+from swath.disk.formats.foreign import Stems
 from swath.disk.formats.literal import parse_literal
 from swath.disk.formats.protobuf import encode
 from swath.disk.formats.tfrecords import read_records, tensor_array, tensor_proto, write_record
@@ -445,3 +446,13 @@ def test_types_that_no_raster_has_are_widened(dtype: str, wide: str, tmp_path: P
         back = [s.image for s in FORMATS[name].read(out)]
         assert all(b.dtype == wide for b in back)
         assert np.array_equal(np.stack(back), image.transpose(0, 3, 1, 2).astype(wide))
+
+
+def test_stems_are_unique_whatever_the_names() -> None:
+    sample, stems = next(iter(made(1))), Stems()
+    names = ["a_2", "a", "A", "a", "a_2", "a", "a/b", "a b"]
+    found = [stems.of(replace(sample, name=n)) for n in names]
+    assert found[:2] == ["a_2", "a"]
+    assert len({s.lower() for s in found}) == len(names)
+    assert len({stems.of(replace(sample, name="same")) for _ in range(5000)}) == 5000
+    assert stems.of(replace(sample, name="a", split="tst")) == "a"

@@ -158,15 +158,17 @@ class Stems:
 
     def __init__(self) -> None:
         self._seen: set[tuple[str, str]] = set()
+        self._next: dict[tuple[str, str], int] = {}
 
     def of(self, sample: ForeignSample, within: str | None = None, *, dots: bool = True) -> str:
         """A stem for the sample that no earlier one has within its split (or within `within`); without `dots` none is in it."""
-        stem, n, group = safe_stem(sample.name), 2, sample.split if within is None else within
+        stem, group = safe_stem(sample.name), sample.split if within is None else within
         stem = stem if dots else stem.replace(".", "_")
-        found = stem
+        found, n = stem, self._next.get((group, stem.lower()), 2)
         while (group, found.lower()) in self._seen:
             found, n = f"{stem}_{n}", n + 1
         self._seen.add((group, found.lower()))
+        self._next[group, stem.lower()] = n
         return found
 
 
