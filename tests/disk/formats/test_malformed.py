@@ -456,3 +456,12 @@ def test_stems_are_unique_whatever_the_names() -> None:
     assert len({s.lower() for s in found}) == len(names)
     assert len({stems.of(replace(sample, name="same")) for _ in range(5000)}) == 5000
     assert stems.of(replace(sample, name="a", split="tst")) == "a"
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_samples_of_one_name_all_come_back(name: str, tmp_path: Path) -> None:
+    sent = made(6, splits=("trn", "val"))
+    alike = [replace(s, name="one", labels=np.zeros_like(s.labels)) for s in sent]
+    out = FORMATS[name].write(replace(sent, stream=lambda: iter(alike)), tmp_path / "out")
+    back = FORMATS[name].read(out)
+    assert contents(back) == sorted((s.split, s.image.tobytes(), s.labels.tobytes()) for s in alike)

@@ -74,7 +74,7 @@ def fill(samples: ForeignSamples, part: Path) -> None:
     h5py, facts = _h5py(), samples.facts
     if facts.legend and max(facts.legend.ids) > np.iinfo(np.int16).max:
         raise DataError(
-            "format-range", part, f"class id {max(facts.legend.ids)} does not fit into int16", "renumber it"
+            "format-range", samples.source, f"class id {max(facts.legend.ids)} does not fit into int16", "renumber it"
         )
     part.mkdir()
     with ExitStack() as stack:
