@@ -14,7 +14,8 @@ from swath.disk.stores.store import store_faults
 
 
 def verify(thing: str | Path) -> dict[str, Any]:
-    """`ok`, `kind` and `faults` of a store, a bundle, a run (its bundles, store and products) or a raster (every block is read).
+    """`ok`, `kind` and `faults` of a store, a bundle, a run (its bundles, store and products), samples in another layout, or a
+    raster (every block is read).
 
     Raises DataError where the path is none of them.
     """
@@ -30,9 +31,24 @@ def _examined(path: Path) -> tuple[str, list[str]]:
     if parts:
         return "run", [fault for part in parts for fault in _examined(part)[1]] + run_faults(path)
     card = path / "card.json"
+    if (path / "swath.json").exists():
+        return _layout(path)
     if not card.exists():
-        raise DataError("verify-unknown", path, "is no store, bundle, run or raster", "name one of them")
+        raise DataError("verify-unknown", path, "is no store, bundle, run or raster, and holds no samples that Swath wrote", "name one of them")
     return _kind(path), store_faults(path) if _kind(path) == "store" else bundle_faults(path)
+
+
+def _layout(path: Path) -> tuple[str, list[str]]:
+    """(format, faults) of samples that `swath convert` wrote: all are read and compared with what their card tells."""
+    from swath.disk.formats import FORMATS, format_of
+
+    kind = format_of(path)
+    try:
+        for _ in FORMATS[kind].read(path):
+            pass
+    except DataError as e:
+        return kind, [f"{e.where}: {e.message}"]
+    return kind, []
 
 
 def run_faults(path: Path) -> list[str]:
