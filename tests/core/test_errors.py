@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from swath.core.errors import ConfigError, DataError, QualityError, ResourceError, SwathError, did_you_mean
@@ -29,3 +31,11 @@ def test_the_closest_word_is_offered_or_all_of_them() -> None:
     assert did_you_mean("zzz", ["b", "a"]) == "known: a, b"
     assert did_you_mean("zzz", []) == ""
     assert did_you_mean(3, {1: "x", 2: "y"}) == "known: 1, 2"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", [ConfigError, DataError, QualityError, ResourceError])
+def test_an_error_of_another_process_is_the_same(kind: type[SwathError]) -> None:
+    error = kind("some-code", "a.tif", "is broken", "replace it")
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is kind
+    assert (copy.as_dict(), copy.line(), str(copy)) == (error.as_dict(), error.line(), str(error))

@@ -420,22 +420,31 @@ def test_a_folder_of_samples(name: str, tmp_path: Path) -> None:
     assert "taken: any name" in found.note("(folder)")
 
 
+def test_samples_of_bytes_are_scaled_as_bytes(tmp_path: Path) -> None:
+    old = write_samples(tmp_path / "samples", of="uint8")
+    result = swath.import_("gdl", old, out=tmp_path / "new")
+    with rasterio.open(swath_scenes(result)[0].image) as source:
+        assert set(source.dtypes) == {"uint8"}
+    assert any("stored as uint16 are read as uint8" in r["note"] for r in result["report"] if r["key"] == "(samples)")
+
+
 def test_a_folder_that_would_run_code(tmp_path: Path) -> None:
     old = write_samples(tmp_path / "samples", params="__import__('os').system('false')")
     with pytest.raises(DataError, match="it is not run"):
         swath.import_("gdl", old, out=tmp_path / "new")
 
 
-def write_samples(folder: Path, params: str | None = None) -> Path:
+def write_samples(folder: Path, params: str | None = None, of: str = "uint16") -> Path:
     """A folder as images_to_samples.py leaves it: 6, 2 and 2 samples of 32 pixels."""
     folder.mkdir()
     document = {"global": GLOBAL, "sample": {"prep_csv_file": "images.csv", "overlap": 0}, "training": {"ignore_index": 255}}
-    header = {"driver": "GTiff", "dtype": "uint16", "count": 3, "crs": UTM, "transform": tuple(corner(0))[:6]}
+    header = {"driver": "GTiff", "dtype": of, "count": 3, "crs": UTM, "transform": tuple(corner(0))[:6]}
     seed = 0
     for split, count in (("trn", 6), ("val", 2), ("tst", 2)):
         with h5py.File(folder / f"{split}_samples.hdf5", "w") as f:
             labels = np.stack([truth(squares(seed + n))[:32, :32] for n in range(count)])
-            f["sat_img"] = np.stack([pixels(m, n).transpose(1, 2, 0) for n, m in enumerate(labels)])
+            images = np.stack([pixels(m, n).transpose(1, 2, 0) for n, m in enumerate(labels)])
+            f["sat_img"] = images >> 8 if of == "uint8" else images
             f["map_img"] = labels.astype(np.int16)
             f["meta_idx"] = np.zeros((count, 1), np.int16)
             for name, texts in (("metadata", [repr(header)]), ("params", [params or repr(document)]),

@@ -92,7 +92,7 @@ def test_stacks_and_sources(tmp_path: Path) -> None:
     lines = (tmp_path / "new" / "scenes.csv").read_text().splitlines()
     assert lines == ["image,labels,field,source2", "../town/north.tif;../town/north.tif,../town/north.gpkg,class,../town/south.tif"]
     assert load_config(result["config"]).sources["source2"].nodata_value == -9
-    assert 'swath predict MODEL --source "image=a.tif;b.tif" --source "source2=c.tif" --out maps' in result["commands"]
+    assert "swath predict MODEL --source 'image=a.tif;b.tif' --source source2=c.tif --out maps" in result["commands"]
 
 
 def test_commands_for_points_are_understood(tmp_path: Path) -> None:
@@ -112,6 +112,33 @@ def test_commands_for_points_are_understood(tmp_path: Path) -> None:
     ]
     for command in found:
         parser("points").parse_args(command.split()[2:])
+
+
+def test_no_setting_of_points_is_left_out_of_the_command(tmp_path: Path) -> None:
+    (tmp_path / "rates.csv").write_text("#className requiredSamples\n1;120;5000\n12,8\n")
+    (tmp_path / "a.sh").write_text(
+        "otbcli_SampleSelection -in 'my image.tif' -vec v.gpkg -mask m.tif -strategy byclass -strategy.byclass.in rates.csv "
+        "-sampler periodic -sampler.periodic.jitter 3\n"
+        "otbcli_PatchesSelection -in a.tif -strategy split -strategy.split.random on\n"
+    )
+    (tmp_path / "b.sh").write_text(
+        "otbcli_SampleSelection -in a.tif -strategy byclass -strategy.byclass.in gone.csv\n"
+        "otbcli_PatchesSelection -in a.tif -strategy balanced -strategy.balanced.sp 0.5 -strategy.balanced.labelimage l.tif\n"
+    )
+    found = {}
+    for name in ("a", "b"):
+        result = swath.import_("otb", tmp_path / f"{name}.sh", out=tmp_path / "new", allow_missing=True, overwrite=True)
+        found[name] = [c for c in result["commands"] if c.startswith("swath points")]
+        for command in found[name]:
+            parser("points").parse_args(shlex.split(command)[2:])
+    assert found["a"] == [
+        "swath points a.tif --strategy grid --split proportions --shares 50 25 25 --order random --out points.gpkg",
+        "swath points 'my image.tif' --labels v.gpkg --mask m.tif --strategy byclass --counts 1:120 12:8 --jitter 1 --out points.gpkg",
+    ]
+    assert found["b"] == [
+        "swath points a.tif --strategy balanced --labels l.tif --seed-share 0.5 --split chessboard --out points.gpkg",
+        "swath points a.tif --strategy byclass --counts CLASS:POINTS --out points.gpkg",
+    ]
 
 
 def test_a_label_raster_and_a_grid(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tiny_town import pixels, squares, truth, write_image
 
 import swath
 from swath.cli import main
@@ -133,6 +134,24 @@ def test_grey_masks_are_one_class() -> None:
 def test_masks_of_colours_are_refused(make_raster: Callable[..., Path]) -> None:
     with pytest.raises(DataError, match="has 3 bands of uint16, no class ids"):
         mask_values([make_raster("a.tif", IMAGE)])
+
+
+def test_masks_of_floats_are_classes_where_they_are_whole(make_raster: Callable[..., Path]) -> None:
+    values = np.array([[0, 1, np.nan], [3, 3, 0]], np.float32)
+    assert mask_values([make_raster("a.tif", values)]) == [0, 1, 3]
+    for wrong in (0.5, 1e9, np.inf, -np.inf):
+        with pytest.raises(DataError, match="holds fractions, or numbers too large, as float32: no class ids"):
+            mask_values([make_raster("b.tif", np.where(values == 3, np.float32(wrong), values))])
+
+
+def test_float_masks_of_a_folder_check(tmp_path: Path) -> None:
+    for number in range(2):
+        labels = truth(squares(number))
+        for kind, bands in (("train_frames", pixels(labels, number)), ("train_masks", labels[None].astype(np.float32))):
+            write_image(tmp_path / "data" / kind / f"train_{number}.tif", bands, None)
+    result = swath.import_("frames-masks", tmp_path / "data", out=tmp_path / "new")
+    assert load_config(result["config"]).legend().ids == (0, 1)
+    assert swath.check(result["config"])["ok"]
 
 
 def test_a_hundred_pairs_of_cells(tmp_path: Path, data_dir: Path) -> None:

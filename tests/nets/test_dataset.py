@@ -14,7 +14,7 @@ import torch
 from sealed import reseal
 
 import swath
-from swath.core.errors import DataError
+from swath.core.errors import ConfigError, DataError
 from swath.disk.stores.store import StoreSamples
 
 pytest_plugins = ["fixtures_run"]
@@ -106,6 +106,12 @@ def test_ranks_divide_an_epoch(store: Path, ranks: int) -> None:
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
+@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"rank": 2, "ranks": 2}, {"rank": -1}, {"ranks": 0}])
+def test_what_divides_nothing_is_refused(store: Path, wrong: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match="divide nothing"):
+        swath.open_dataset(store).loader(**{"batch_size": 4, **wrong})
+
+
 def test_a_transform_may_add_targets(store: Path) -> None:
     def share(batch: dict[str, Any]) -> dict[str, Any]:
         return {**batch, "share": (batch["labels"] == 1).float().mean((1, 2))}
@@ -145,6 +151,8 @@ def test_a_split_without_samples_has_no_stats(store: Path, tmp_path: Path) -> No
     assert len(empty) == 0
     assert set(empty.stats()) == set(empty.bands.names)
     assert all(v is None for band in empty.stats().values() for v in band.values())
+    with pytest.raises(DataError, match="this split holds no sample: there is no batch"):
+        empty.loader(2)
 
 
 def test_a_sampler_of_the_config_works_here_too(store: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -179,6 +180,20 @@ def test_a_missing_extra_is_named(store: Path, tmp_path: Path, monkeypatch: pyte
         with pytest.raises(ConfigError, match=rf"pip install 'swath\[{name}\]'"):
             convert(store, tmp_path / name, to=name)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("ids", "told"), [((0, 1, 255), True), ((0, 255), True), ((0, 1, 254), False)])
+def test_255_is_taken_for_a_class_not_silently(ids: tuple[int, ...], told: bool, tmp_path: Path) -> None:
+    source = made(4, ids=ids)
+    plain = [replace(s, labels=np.where(s.labels == source.facts.ignore, 0, s.labels).astype("uint8")) for s in source]
+    stated = replace(source, facts=replace(source.facts, legend=None, ignore=None), stream=lambda: iter(plain))
+    out = FORMATS["folders"].write(stated, tmp_path / "in")
+    stated_notes = convert(out, tmp_path / "stated", to="webdataset")["notes"]
+    (out / "swath.json").unlink()
+    notes = convert(out, tmp_path / "out", to="webdataset")["notes"]
+    assert stated_notes == []
+    assert any("255 was taken for a class" in n for n in notes) == told
+    assert convert(out, tmp_path / "named", to="webdataset", legend=legend_of(ids))["notes"] == []
 
 
 def test_a_legend_maps_the_values_of_labels(tmp_path: Path) -> None:

@@ -53,6 +53,14 @@ def test_otb_039_training_without_gdal(trained: Path, tmp_path: Path) -> None:
     assert card["provenance"]["inputs"] == read_card(tmp_path / "made.store")["fingerprint"]
 
 
+def test_a_store_is_proven_without_gdal(trained: Path, tmp_path: Path) -> None:
+    place(trained, tmp_path)
+    words = [sys.executable, "-c", WITHOUT_GDAL, "verify", str(tmp_path / "made.store"), "--json"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["kind"] == "store"
+
+
 def test_the_named_store_gives_what_the_own_one_gives(trained: Path, own_town: Path, tmp_path: Path) -> None:
     swath.sample(own_town)
     steps = ("train.steps=6", "train.evaluations=2")

@@ -70,3 +70,18 @@ def test_what_is_missing_is_told(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no store, bundle, run or raster"):
         swath.verify(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("to", ["webdataset", "lmdb", "patches-images"])
+def test_samples_in_another_layout_are_proven(trained: Path, tmp_path: Path, to: str) -> None:
+    pytest.importorskip("lmdb")
+    out = tmp_path / "out"
+    swath.convert(trained.parent / "runs" / "roofs" / "samples.store", out, to=to)
+    assert swath.verify(out) == {"ok": True, "kind": to, "path": str(out), "faults": []}
+    file = max((f for f in out.rglob("*") if f.is_file()), key=lambda f: f.stat().st_size)
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 16
+    file.write_bytes(data)
+    told = swath.verify(out)
+    assert not told["ok"]
+    assert len(told["faults"]) == 1

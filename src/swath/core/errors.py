@@ -30,6 +30,10 @@ class SwathError(Exception):
         self.fix = fix
         super().__init__(self.line())
 
+    def __reduce__(self) -> tuple[type[SwathError], tuple[str, ...]]:
+        """The same error, where it comes from another process."""
+        return type(self), (self.code, self.where, self.message, self.fix)
+
     def line(self) -> str:
         """The error as one line, without line breaks."""
         text = f"{self.where}: {self.message}" if self.where else self.message

@@ -26,8 +26,8 @@ _NEARLY_FULL = 1_000_000  # bytes; GDAL's errors carry no errno, so the free spa
 _BARRED = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG,
 }  # fmt: skip
-_SEAL = ',\n  "sha256": "'  # how the last entry of a sealed card begins
-_END = "\n}\n"  # and how a card ends
+_SEAL = b',\n  "sha256": "'  # how the last entry of a sealed card begins
+_END = b"\n}\n"  # and how a card ends
 _PART = re.compile(r"^\..*\.(\d+)-[0-9a-f]{8}\.part")  # what `part_name` makes
 
 
@@ -94,16 +94,23 @@ def publish_card(path: str | Path, value: dict[str, Any]) -> Path:
 
 def card_fault(path: str | Path) -> str | None:
     """What is wrong with a sealed JSON file: unreadable, not written as it is written here, or changed; None if right."""
+    return sealed(path)[1]
+
+
+def sealed(path: str | Path) -> tuple[Any, str | None]:
+    """(value, what is wrong with it) of a sealed JSON file; the value is None where it cannot be read."""
     try:
-        text = Path(path).read_bytes().decode()
-        value = json.loads(text)
+        data = Path(path).read_bytes()
+        value = json.loads(data)
     except (OSError, ValueError) as e:
-        return f"cannot be read ({e})"
-    body, mark, seal = text.rpartition(_SEAL)  # the seal stands last: what is before it is the text that was sealed
+        return None, f"cannot be read ({e})"
+    body, mark, seal = data.rpartition(_SEAL)  # the seal stands last: what is before it is the text that was sealed
     if not isinstance(value, dict) or not mark:
-        return "is not as it was written"
-    stated = hashlib.sha256((body + _END).encode()).hexdigest() + '"' + _END
-    return None if seal == stated else "does not have the checksum it states"
+        return value, "is not as it was written"
+    digest = hashlib.sha256(body)
+    digest.update(_END)
+    whole = seal == digest.hexdigest().encode() + b'"' + _END
+    return value, None if whole else "does not have the checksum it states"
 
 
 def file_sha256(path: str | Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -118,11 +119,11 @@ def _inference(value: Any, draft: Draft) -> str:
     draft.tell("swath predict")
     path = located(value, draft)
     if path is None or path.suffix.lower() != ".csv":
-        draft.commands.append(f"swath predict MODEL {value} --out maps")
+        draft.commands.append(f"swath predict MODEL {shlex.quote(str(value))} --out maps")
         return "a folder or list of images: named when predicting"
     other = Draft(path, draft.root, draft.old)
     add_scenes(other, path, quiet=True)
-    images = " ".join(str(row["image"]) for row in other.scenes)
+    images = shlex.join(str(row["image"]) for row in other.scenes)
     far = " runtime.remote=true" if draft.old.get("global.bucket_name") else ""
     draft.commands.append(f"swath predict MODEL {images} --out maps{far}")
     return f"{len(other.scenes)} images of every split, as the source did (the text: those of tst); see `commands`"

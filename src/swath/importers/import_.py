@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -77,7 +78,7 @@ def import_(
     require_files(draft, allow_missing=allow_missing)
     config, manifest = publish_draft(draft, out, system)
     if manifest is not None and config is not None:
-        draft.commands.insert(0, f"swath check {config}")
+        draft.commands.insert(0, f"swath check {shlex.quote(str(config))}")
     return {
         "config": str(config.absolute()) if config else None,
         "manifest": str(manifest.absolute()) if manifest else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from swath.importers.later import WEIGHTS
@@ -79,7 +80,7 @@ def checkpoint(value: Any, draft: Draft) -> str:
 def predicted(value: Any, draft: Draft) -> None:
     draft.tell("swath predict INPUT")
     out = draft.get("inference.output_folder") or "maps"
-    draft.commands.append(f"swath predict MODEL {value} --out {out}")
+    draft.commands.append(shlex.join(["swath", "predict", "MODEL", str(value), "--out", str(out)]))
 
 
 def predict_out(value: Any, draft: Draft) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -134,9 +135,10 @@ def served(value: Any, draft: Draft) -> None:
     }
     out = str(draft.get("TensorflowModelServe.out", "")).rpartition("/")[0] or "maps"
     cells = {("image" if n == "source1" else n): ";".join(map(str, v)) for n, v in sources.items()}
-    words = [f'--source "{n}={cell}"' for n, cell in cells.items()]
+    words = [word for n, cell in cells.items() for word in ("--source", f"{n}={cell}")]
     alone = len(cells) == 1 and len(several(value)) == 1
-    draft.commands.append(f"swath predict MODEL {several(value)[0] if alone else ' '.join(words)} --out {out}")
+    given = [str(several(value)[0])] if alone else words
+    draft.commands.append(shlex.join(["swath", "predict", "MODEL", *given, "--out", out]))
 
 
 def source_option(value: Any, draft: Draft) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from swath.disk.vectors.points import holds_points
 from swath.importers.gdl_lists import classes_of_vectors
 from swath.importers.pairs import class_table, mask_values
 from swath.importers.places import expected, located
-from swath.importers.report import Draft, several
+from swath.importers.report import Draft, flag, number, several
 
 IMAGES = ("PolygonClassStatistics.in", "DensePolygonClassStatistics.in", "SampleSelection.in", "PatchesSelection.in",
           "PatchesExtraction.source1.il")  # fmt: skip
@@ -61,38 +62,57 @@ def point_commands(draft: Draft) -> None:
         draft.commands.append(_grid_points({k.removeprefix("PatchesSelection."): v for k, v in old.items()}))
     for app, image, labels in (("SampleSelection", "in", "vec"), ("LabelImageSampleSelection", "inref", None)):
         if f"{app}.{image}" in old:
-            words = ["swath points", str(old[f"{app}.{image}"])]
-            words += [f"--labels {old[f'{app}.{labels}']}"] if labels and f"{app}.{labels}" in old else []
-            words += [f"--field {several(old[f'{app}.field'])[0]}"] if f"{app}.field" in old else []
-            draft.commands.append(" ".join([*words, *_strategy(app, old), "--out points.gpkg"]))
+            words = ["swath", "points", str(old[f"{app}.{image}"])]
+            words += ["--labels", str(old[f"{app}.{labels}"])] if labels and f"{app}.{labels}" in old else []
+            words += ["--field", str(several(old[f"{app}.field"])[0])] if f"{app}.field" in old else []
+            words += ["--mask", str(old[f"{app}.mask"])] if f"{app}.mask" in old else []
+            draft.commands.append(shlex.join([*words, *_strategy(app, old, draft), "--out", "points.gpkg"]))
 
 
-def _strategy(app: str, old: dict[str, Any]) -> list[str]:
+def _strategy(app: str, old: dict[str, Any], draft: Draft) -> list[str]:
     name = str(old.get(f"{app}.strategy", "constant" if app.startswith("Label") else "smallest"))
     keys = {"constant": "nb", "total": "v", "percent": "p"}
     amount = old.get(f"{app}.strategy.{name}.{keys.get(name, '')}", 1000 if app.startswith("Label") else None)
-    words = [f"--strategy {name}"] + ([f"--number {amount}"] if name in keys and amount is not None else [])
-    words += ["--sampler random"] if str(old.get(f"{app}.sampler")) == "random" else []
-    return words + ([f"--seed {old[f'{app}.rand']}"] if f"{app}.rand" in old else [])
+    words = ["--strategy", name] + (["--number", str(amount)] if name in keys and amount is not None else [])
+    words += ["--counts", *_counts(old.get(f"{app}.strategy.byclass.in"), draft)] if name == "byclass" else []
+    jitter = old.get(f"{app}.sampler.periodic.jitter")
+    if str(old.get(f"{app}.sampler")) == "random":
+        words += ["--sampler", "random"]
+    elif jitter is not None and number(jitter) > 0:
+        words += ["--jitter", f"{min(number(jitter), 1):g}"]
+    return words + (["--seed", str(old[f"{app}.rand"])] if f"{app}.rand" in old else [])
+
+
+def _counts(value: Any, draft: Draft) -> list[str]:
+    """`class:points` of the file that an application read them from; a blank to be filled in where it is not there."""
+    path = located(value, draft) if value is not None else None
+    if path is None or not path.is_file():
+        return ["CLASS:POINTS"]
+    rows = [re.split(r"[,;\s]+", line.strip()) for line in path.read_text("utf-8", "replace").splitlines()]
+    found = [f"{row[0]}:{row[1]}" for row in rows if len(row) > 1 and row[0].isdecimal() and row[1].isdecimal()]
+    return found or ["CLASS:POINTS"]
 
 
 def _grid_points(old: dict[str, Any]) -> str:
     """The command for PatchesSelection."""
     strategy = str(old.get("strategy", "chessboard"))
-    words = ["swath points", str(old["in"]), f"--strategy {'balanced' if strategy == 'balanced' else 'grid'}"]
+    words = ["swath", "points", str(old["in"]), "--strategy", "balanced" if strategy == "balanced" else "grid"]
     for key, option in (("grid.psize", "--patch"), ("grid.step", "--step")):
-        words += [f"{option} {old[key]}"] if key in old else []
+        words += [option, str(old[key])] if key in old else []
     if "grid.offsetx" in old or "grid.offsety" in old:
-        words.append(f"--offset {old.get('grid.offsety', 0)} {old.get('grid.offsetx', 0)}")
-    words += [f"--mask {old['mask']}"] if "mask" in old else []
-    words += [f"--nodata {old['nodata']}"] if "nodata" in old else []
+        words += ["--offset", str(old.get("grid.offsety", 0)), str(old.get("grid.offsetx", 0))]
+    words += ["--mask", str(old["mask"])] if "mask" in old else []
+    words += ["--nodata", str(old["nodata"])] if "nodata" in old else []
     if strategy == "balanced" and "strategy.balanced.labelimage" in old:
-        words.append(f"--labels {old['strategy.balanced.labelimage']}")
-    words.append(f"--split {({'all': 'none', 'split': 'proportions'}).get(strategy, 'chessboard')}")
+        words += ["--labels", str(old["strategy.balanced.labelimage"])]
+    if strategy == "balanced" and "strategy.balanced.sp" in old:
+        words += ["--seed-share", str(old["strategy.balanced.sp"])]
+    words += ["--split", {"all": "none", "split": "proportions"}.get(strategy, "chessboard")]
     if strategy == "split":
         parts = [old.get(f"strategy.split.{p}prop", n) for p, n in (("train", 50), ("valid", 25), ("test", 25))]
-        words.append("--shares " + " ".join(map(str, parts)))
-    return " ".join([*words, "--out points.gpkg"])
+        words += ["--shares", *map(str, parts)]
+        words += ["--order", "random"] if flag(old.get("strategy.split.random", False)) else []
+    return shlex.join([*words, "--out", "points.gpkg"])
 
 
 def _files(value: Any, draft: Draft) -> Any:

@@ -6,8 +6,10 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from swath.core.errors import ConfigError, DataError, did_you_mean
 from swath.core.legend import distinct, palette
@@ -89,18 +91,31 @@ def size_faults(pairs: Sequence[tuple[Path, Path]]) -> dict[tuple[Path, Path], s
 
 
 def mask_values(masks: Iterable[Path]) -> list[int]:
-    """The values of all masks, every pixel looked at. Raises DataError for masks that are no class rasters."""
+    """The values of all masks, every pixel looked at; those of floats that are whole, NaN aside. Raises DataError for masks
+    that are no class rasters.
+    """
     found: set[int] = set()
     for mask in masks:
         reader = RasterReader(mask, rule="none")
-        if len(reader.indexes) != 1 or not np.issubdtype(np.dtype(reader.info.dtype), np.integer):
+        if len(reader.indexes) != 1:
             raise DataError("mask-kind", mask, f"has {len(reader.indexes)} bands of {reader.info.dtype}, no class ids",
                             "write `classes` with colours or thresholds as `source` by hand")  # fmt: skip
         height, width = reader.grid.shape
         for row in range(0, height, _ROWS):
             values = reader.read(Window(row, 0, min(_ROWS, height - row), width))[0]
+            if values.dtype.kind == "f":
+                values = _whole(values, mask)
             found |= set(distinct(values).tolist())
     return sorted(found)
+
+
+def _whole(values: NDArray[Any], mask: Path) -> NDArray[np.int64]:
+    """The values as whole numbers, but for NaN. Raises DataError where they are none."""
+    known = values[~np.isnan(values)]
+    if not (known == np.rint(np.clip(known, -65535, 65535))).all():
+        raise DataError("mask-kind", mask, f"holds fractions, or numbers too large, as {values.dtype.name}: no class ids",
+                        "write `classes` with thresholds as `source` by hand")  # fmt: skip
+    return known.astype(np.int64)
 
 
 def greys(values: Sequence[int]) -> bool:

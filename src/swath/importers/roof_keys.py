@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from swath.importers.later import WEIGHTS
@@ -151,7 +152,7 @@ def chip_size(value: Any, draft: Draft) -> str:
     args = {k.partition(".")[2]: v for k, v in draft.old.items() if k.startswith("chip_args.")}
     draft.tell("swath chip --size")
     inputs = "/".join(str(v).rstrip("/") for v in (args.get("in_path"), args.get("input_filename")) if v) or "IMAGES"
-    text = f"swath chip {inputs} --size {whole(value)} --out {args.get('out_path') or 'chips'}"
+    text = shlex.join(["swath", "chip", inputs, "--size", str(whole(value)), "--out", str(args.get("out_path") or "chips")])
     draft.commands.append(text + (f" --expect {whole(args['expected'])}" if args.get("expected") else ""))
     return reading(value, "white space at the corners", "kept smaller chips at the edge", "both: --edge pad or keep")
 

@@ -48,5 +48,7 @@ def take_samples(
     draft.add("(samples)", ", ".join(f"{n} {s}" for s, n in counts.items() if n),
               f"{told['from']}: one scene each in {FOLDER}/, with its georeference where it was kept; "
               "classes are those of `classes`, overlaps of neighbours and leaks between splits stay as they were")  # fmt: skip
+    for note in told["notes"]:
+        draft.add("(samples)", None, note)
     if test_is == "val":
         draft.add("(test split)", None, "test database used as val: it chose the old model, so it scores nothing here")

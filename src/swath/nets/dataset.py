@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from swath.core.bands import Bands
-from swath.core.errors import DataError, did_you_mean
+from swath.core.errors import ConfigError, DataError, did_you_mean
 from swath.core.legend import Legend
 from swath.core.splits import SPLITS, Split
 from swath.core.statistics import BandStatistics
@@ -96,6 +96,11 @@ class SampleDataset(Dataset[Item]):
         `transform` gets and gives the whole batch as a dict, before it is divided; it may add keys. `targets` name the
         keys of the second dict. Rank r of n takes positions r, r + n, ... of the same order.
         """
+        if batch_size < 1 or not 0 <= rank < ranks:
+            raise ConfigError("loader", "loader", f"batch_size={batch_size}, rank={rank} of ranks={ranks} divide nothing",
+                              "write a batch_size of 1 or more, and a rank from 0 to ranks - 1")  # fmt: skip
+        if len(self) == 0:
+            raise DataError("samples-none", "loader", "this split holds no sample: there is no batch", "open another split")
         return Loader(self, batch_size, tuple(targets), transform, sampler, seed, drop_last, rank, ranks, workers)
 
     def _item(self, batch: Batch) -> Item:

@@ -59,6 +59,7 @@ def convert_samples(
     """`convert` of samples that are being read already; `kind` is the name of where they come from."""
     started = time.monotonic()
     target = None if to == STORE else named_format(to)
+    stated = legend is not None or samples.facts.legend is not None
     samples = with_legend(samples, legend)
     seen: Counter[str] = Counter()
     watched = _watched(samples, seen)
@@ -68,6 +69,9 @@ def convert_samples(
         target.write(watched, out)
     table = samples.facts.legend
     assert table is not None
+    notes = list(samples.notes)
+    if not stated and table.ids[-1] == 255:
+        notes.append("the label value 255 was taken for a class; if it means that nothing counts there: --classes CONFIG")
     return {
         "out": str(out.absolute()),
         "from": kind,
@@ -75,7 +79,7 @@ def convert_samples(
         "samples": {s: seen[s] for s in SPLITS},
         "classes": {str(c.id): c.name for c in table.classes},
         "lost": lost(seen, target, to),
-        "notes": list(samples.notes),
+        "notes": notes,
         "seconds": round(time.monotonic() - started, 3),
     }
 

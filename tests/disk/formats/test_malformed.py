@@ -18,6 +18,7 @@ from made_samples import made, same
 
 from swath.core.errors import DataError
 from swath.disk.formats import FORMATS, ForeignSamples
+from swath.disk.formats.foreign import Stems
 from swath.disk.formats.literal import parse_literal
 from swath.disk.formats.protobuf import encode
 from swath.disk.formats.tfrecords import read_records, tensor_array, tensor_proto, write_record
@@ -172,6 +173,40 @@ def test_hdf5_as_geo_deep_learning_writes_it(tmp_path: Path) -> None:
     assert grid is not None
     assert (grid.transform.c, grid.transform.f) == (101.0, 194.0)
     assert "UTM zone 18N" in str(grid.crs)
+
+
+@pytest.mark.parametrize(
+    ("stated", "most", "dtype"),
+    [(["uint8"], 255, "uint8"), (["uint8", "uint8"], 9, "uint8"), (["uint8"], 256, "uint16"), (["uint8", "uint16"], 9, "uint16"),
+     (["uint16"], 9, "uint16"), ([], 9, "uint16")],
+)  # fmt: skip
+def test_bytes_that_geo_deep_learning_stored_as_words_are_bytes_again(
+    stated: list[str], most: int, dtype: str, tmp_path: Path
+) -> None:
+    h5py = pytest.importorskip("h5py")
+    pixels = np.random.default_rng(0).integers(0, most, (3, 4, 4, 2), endpoint=True).astype("u2")
+    pixels[1, 2, 3, 0] = most
+    with h5py.File(tmp_path / "trn_samples.hdf5", "w") as f:
+        f["sat_img"], f["map_img"] = pixels, np.zeros((3, 4, 4), "i2")
+        rows = [[f"{{'driver': 'GTiff', 'dtype': '{d}', 'count': {n}}}"] for n, d in enumerate(stated)]
+        f.create_dataset("metadata", (len(rows), 1), data=rows or None, dtype=h5py.string_dtype())
+    samples = FORMATS["hdf5"].read(tmp_path)
+    assert samples.facts.dtype == dtype
+    assert bool(samples.notes) == (dtype == "uint8")
+    assert np.array_equal(np.stack([s.image for s in samples]), pixels.transpose(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_order_of_bytes_does_not_matter(name: str, tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    pixels = np.random.default_rng(0).integers(0, 60_000, (2, 8, 8, 2)).astype(">u2")
+    (tmp_path / "old").mkdir()
+    with h5py.File(tmp_path / "old" / "trn_samples.hdf5", "w") as f:
+        f["sat_img"], f["map_img"] = pixels, np.tile(np.array([0, 1], ">i2"), (2, 8, 4))
+    out = FORMATS[name].write(FORMATS["hdf5"].read(tmp_path / "old"), tmp_path / "new")
+    back = list(FORMATS[name].read(out))
+    assert np.array_equal(np.stack([s.image for s in back]), pixels.transpose(0, 3, 1, 2))
+    assert all(np.array_equal(s.labels, np.tile([0, 1], (8, 4))) for s in back)
 
 
 def test_literals() -> None:
@@ -411,3 +446,22 @@ def test_types_that_no_raster_has_are_widened(dtype: str, wide: str, tmp_path: P
         back = [s.image for s in FORMATS[name].read(out)]
         assert all(b.dtype == wide for b in back)
         assert np.array_equal(np.stack(back), image.transpose(0, 3, 1, 2).astype(wide))
+
+
+def test_stems_are_unique_whatever_the_names() -> None:
+    sample, stems = next(iter(made(1))), Stems()
+    names = ["a_2", "a", "A", "a", "a_2", "a", "a/b", "a b"]
+    found = [stems.of(replace(sample, name=n)) for n in names]
+    assert found[:2] == ["a_2", "a"]
+    assert len({s.lower() for s in found}) == len(names)
+    assert len({stems.of(replace(sample, name="same")) for _ in range(5000)}) == 5000
+    assert stems.of(replace(sample, name="a", split="tst")) == "a"
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_samples_of_one_name_all_come_back(name: str, tmp_path: Path) -> None:
+    sent = made(6, splits=("trn", "val"))
+    alike = [replace(s, name="one", labels=np.zeros_like(s.labels)) for s in sent]
+    out = FORMATS[name].write(replace(sent, stream=lambda: iter(alike)), tmp_path / "out")
+    back = FORMATS[name].read(out)
+    assert contents(back) == sorted((s.split, s.image.tobytes(), s.labels.tobytes()) for s in alike)

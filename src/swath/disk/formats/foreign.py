@@ -99,6 +99,8 @@ class ForeignSamples:
             fault = _fault(sample, self.facts)
             if fault:
                 raise malformed(self.source, f"sample {sample.name}: {fault}")
+            if not (sample.image.dtype.isnative and sample.labels.dtype.isnative):
+                sample = replace(sample, image=_native(sample.image), labels=_native(sample.labels))
             if self.told is not None:
                 seen = seen.plus(sample, self.facts.ignore)
             yield sample
@@ -107,6 +109,11 @@ class ForeignSamples:
         if self.told is not None and seen != self.told:
             raise malformed(self.source, "holds other pixels, labels or splits than were written: their checksum differs",
                             f"put back what was written, or remove {CARD} if they were changed on purpose")  # fmt: skip
+
+
+def _native(array: NDArray[Any]) -> NDArray[Any]:
+    """The same numbers in this machine's order of bytes."""
+    return array.astype(array.dtype.newbyteorder("="))
 
 
 def malformed(where: object, message: str, fix: str = "replace it with a whole copy, or correct it") -> DataError:
@@ -151,15 +158,17 @@ class Stems:
 
     def __init__(self) -> None:
         self._seen: set[tuple[str, str]] = set()
+        self._next: dict[tuple[str, str], int] = {}
 
     def of(self, sample: ForeignSample, within: str | None = None, *, dots: bool = True) -> str:
         """A stem for the sample that no earlier one has within its split (or within `within`); without `dots` none is in it."""
-        stem, n, group = safe_stem(sample.name), 2, sample.split if within is None else within
+        stem, group = safe_stem(sample.name), sample.split if within is None else within
         stem = stem if dots else stem.replace(".", "_")
-        found = stem
+        found, n = stem, self._next.get((group, stem.lower()), 2)
         while (group, found.lower()) in self._seen:
             found, n = f"{stem}_{n}", n + 1
         self._seen.add((group, found.lower()))
+        self._next[group, stem.lower()] = n
         return found
 
 
@@ -290,7 +299,7 @@ def found_legend(samples: ForeignSamples) -> Legend:
     ids = sorted((found | {0}) - {samples.facts.ignore})
     if ids[0] < 0 or ids[-1] > 65534 or len(ids) < 2:
         raise ConfigError("classes-unclear", samples.source, f"the label values {ids[:8]} make no class table",
-                          "say which values are classes and which are ignored: a legend")  # fmt: skip
+                          "say what they mean by the `classes` of a config: --classes CONFIG")  # fmt: skip
     colours = palette(len(ids))
     return Legend(tuple(
         ClassEntry(i, f"class {i}" if i else "background", colours[n] if i else "#000000") for n, i in enumerate(ids)

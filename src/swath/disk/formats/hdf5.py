@@ -1,6 +1,7 @@
 """geo-deep-learning's HDF5: `trn_samples.hdf5`, `val_samples.hdf5`, `tst_samples.hdf5` in one directory.
 
-    sat_img          (N, S, S, B)  pixels; uint16 there, here the type they have: it reads every type as float32
+    sat_img          (N, S, S, B)  pixels; uint16 there (read as the bytes that they were, if the metadata say so), here the
+                                   type they have: it reads every type as float32
     map_img          (N, S, S)     int16 class ids, background 0; what never counts is negative, or `ignore_index`
     meta_idx         (N, 1)        row of `metadata`; int32 where int16 is too small
     metadata         (M, 1)        repr of a raster's header: crs, transform, dtype, count, nodata
@@ -55,14 +56,17 @@ def read(path: Path) -> ForeignSamples:
     bands, dtype, ignore = heads[0]
     if len({h[:2] for h in heads}) > 1 or len(ignores) > 1:
         raise malformed(path, f"its files differ in bands, type or ignore_index: {heads}")
-    facts = card or Facts(band_names(bands), dtype, None, ignore)
+    narrow, notes = None if card else _stated_type(h5py, list(files.values()), dtype), list[str]()
+    if narrow is not None:
+        notes.append(f"pixels stored as {dtype} are read as {narrow}, the type of their rasters by the metadata")
+    facts = card or Facts(band_names(bands), narrow or dtype, None, ignore)
 
     def stream() -> Iterator[ForeignSample]:
         for split, file in files.items():
             with _opened(h5py, file) as source:
                 yield from _samples(source, file, split, ignore, facts)
 
-    return ForeignSamples(path, facts, stream)
+    return ForeignSamples(path, facts, stream, tuple(notes))
 
 
 def fill(samples: ForeignSamples, part: Path) -> None:
@@ -70,7 +74,7 @@ def fill(samples: ForeignSamples, part: Path) -> None:
     h5py, facts = _h5py(), samples.facts
     if facts.legend and max(facts.legend.ids) > np.iinfo(np.int16).max:
         raise DataError(
-            "format-range", part, f"class id {max(facts.legend.ids)} does not fit into int16", "renumber it"
+            "format-range", samples.source, f"class id {max(facts.legend.ids)} does not fit into int16", "renumber it"
         )
     part.mkdir()
     with ExitStack() as stack:
@@ -146,7 +150,7 @@ def _samples(source: Any, file: Path, split: Split, ignore: int, facts: Facts) -
             else:
                 ids[never] = ignore
             yield ForeignSample(str(about.get("name", f"{split}_{i:06d}")), split,
-                                np.ascontiguousarray(image.transpose(2, 0, 1)), ids, None,
+                                np.ascontiguousarray(image.transpose(2, 0, 1), facts.dtype), ids, None,
                                 _cut(grid, about, ids.shape, file))  # fmt: skip
 
 
@@ -215,6 +219,26 @@ def _head(h5py: Any, file: Path) -> tuple[int, str, int]:
                 parse(text, file)
         params = [parse(text, file) for text in _texts(source, "params", file)]
         return image.shape[3], image.dtype.name, _ignore(params)
+
+
+def _stated_type(h5py: Any, files: list[Path], stored: str) -> str | None:
+    """The smaller type that all rasters had before geo-deep-learning stored their pixels, if all pixels fit into it.
+
+    It scaled pixels by that type: 8 bits in 16 nearly vanish when they are scaled by the type that holds them.
+    """
+    stated: set[str] = set()
+    largest = 0
+    for file in files:
+        with _opened(h5py, file) as source:
+            headers = [parse(text, file) for text in _texts(source, "metadata", file)]
+            stated |= {str(h.get("dtype")) if isinstance(h, dict) else "" for h in headers}
+            if stated != {"uint8"} or stored not in ("uint16", "int16"):
+                return None
+            data = source["sat_img"]
+            for start in range(0, len(data), _BATCH):
+                part = data[start : start + _BATCH]
+                largest = max(largest, int(part.max(initial=0)), 256 if part.min(initial=0) < 0 else 0)
+    return "uint8" if largest < 256 else None
 
 
 def _ignore(value: Any) -> int:

@@ -5,8 +5,8 @@ A key is `{stem}_i{row}_j{column}:{ids}` or `{stem}:{ids}`, the ids those in the
     ImageMaskPair { 1 channels, 2 img_height, 3 img_width, 4 img_type, 5 mask_type, 6 image, 7 mask, 8 labels }
 
 image (H, W, C), mask (H, W), labels: the ids in the mask, of the mask's type. LMDB's keys end at 511 bytes: a longer one
-becomes `~{number}`, and its name stands in the card. The map grows as it is filled. An environment is opened when
-samples are read and closed after them, so none is carried across a fork.
+becomes `~{number}`, and its name stands in the card; so does one that is taken already. The map grows as it is filled. An
+environment is opened when samples are read and closed after them, so none is carried across a fork.
 """
 
 from __future__ import annotations
@@ -73,14 +73,14 @@ def read_environments(path: Path, places: Sequence[tuple[Split, Path]]) -> Forei
 
 def fill(samples: ForeignSamples, part: Path) -> dict[str, Any]:
     """Writes one environment per split, and returns the names of short keys for the card."""
-    lmdb, names = _lmdb(), dict[str, str]()
+    lmdb, names, taken = _lmdb(), dict[str, str](), set[tuple[Split, bytes]]()
     part.mkdir()
     title = safe_stem(samples.source.stem).partition(".")[0] or "samples"
     waiting: dict[Split, Records] = {}
     counts = dict.fromkeys(SPLITS, 0)
     for s in samples:
         records = waiting.setdefault(s.split, [])
-        key = _key(s, counts[s.split], names)
+        key = _key(s, counts[s.split], names, taken)
         records.append((key, _message(s)))
         counts[s.split] += 1
         if sum(len(v) for _, v in records) >= _BATCH_BYTES:
@@ -91,11 +91,12 @@ def fill(samples: ForeignSamples, part: Path) -> dict[str, Any]:
     return {"names": names}
 
 
-def _key(sample: ForeignSample, number: int, names: dict[str, str]) -> bytes:
-    """The key of a sample; one that is too long, or could be misread, is short and its name kept in `names`."""
+def _key(sample: ForeignSample, number: int, names: dict[str, str], taken: set[tuple[Split, bytes]]) -> bytes:
+    """The key of a sample; one that is too long, taken, or could be misread, is short and its name kept in `names`."""
     ids = ",".join(map(str, np.unique(sample.labels).tolist()))
     key = f"{sample.name}:{ids}".encode()
-    if len(key) <= MAX_KEY and not sample.name.startswith("~"):
+    if len(key) <= MAX_KEY and not sample.name.startswith("~") and (sample.split, key) not in taken:
+        taken.add((sample.split, key))
         return key
     short = f"~{number:08d}"
     names[f"{sample.split}/{short}"] = sample.name

@@ -12,7 +12,6 @@ Only NumPy is needed to read it, and Blosc2 where it is compressed.
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +26,7 @@ from swath.core.legend import Legend
 from swath.core.splits import SPLITS, Split
 from swath.core.threads import OwnLock
 from swath.core.windows import Window
-from swath.disk.publish import card_fault, file_sha256, publish, publish_card
+from swath.disk.publish import card_fault, file_sha256, publish, publish_card, sealed
 from swath.disk.stores.codecs import require_codec
 from swath.disk.stores.recordspool import JOURNAL, RecordSpool
 from swath.disk.stores.sample import Place, Sample, Samples, cut
@@ -69,10 +68,9 @@ def read_card(directory: Path) -> dict[str, Any]:
     file = directory / "card.json"
     if not file.exists():
         raise DataError("store-missing", directory, "holds no finished store", "make it: swath sample CONFIG")
-    try:
-        card = json.loads(file.read_bytes())
-    except ValueError as e:
-        raise DataError("store-corrupt", file, "is not valid JSON", "make the store anew: swath sample CONFIG") from e
+    card, fault = sealed(file)
+    if card is None:
+        raise DataError("store-corrupt", file, f"is no card: {fault}", "make the store anew: swath sample CONFIG")
     if not isinstance(card, dict) or card.get("swath") != "store":
         raise DataError("store-version", file, "is the card of something else", "name the directory of a store")
     version = card.get("version")
@@ -80,7 +78,6 @@ def read_card(directory: Path) -> dict[str, Any]:
         newer = isinstance(version, int) and version > VERSION
         raise DataError("store-version", file, f"is version {version}, this Swath reads 1 to {VERSION}",
                         "update Swath" if newer else "make the store anew: swath sample CONFIG --overwrite")  # fmt: skip
-    fault = card_fault(file)
     if fault:
         raise DataError("store-corrupt", file, fault, "put back the card as it was, or make the store anew")
     return dict(card)
