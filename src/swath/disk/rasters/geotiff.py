@@ -21,6 +21,7 @@ from swath.core.grid import Grid
 from swath.core.windows import Window
 from swath.disk.publish import publish
 from swath.disk.rasters.raster import RasterInfo, RasterReader, band_descriptions, open_raster, raster_info
+from swath.messages import warn
 
 BLOCK = 512
 _UNKEPT = "STATISTICS_"  # tags of the whole raster's pixels, wrong for any other raster
@@ -63,6 +64,8 @@ def read_header(path: str | Path) -> Header:
     """The header of a raster, to be kept by what is made from it. Raises DataError where GeoTIFF cannot hold it."""
     info = raster_info(path)
     with open_raster(path) as source:
+        if info.grid.crs is None and (source.gcps[0] or source.rpcs):
+            warn(f"{path}: has its place by control points or RPCs alone, which are not kept; rectify it first: gdalwarp IN OUT")
         palette = ColorInterp.palette in source.colorinterp[:1]
         return Header(
             grid=info.grid,
