@@ -109,7 +109,7 @@ def apply(
                     yield tile.core, pixels, valid if header.mask else None
                     bar.advance(tile.core.area)
 
-        publish_geotiff(target, header, blocks)
+        publish_geotiff(target, header, blocks, shown=True)
     return {
         "raster": str(target),
         "bands": header.count,
