@@ -441,6 +441,13 @@ class VectorizeSpec(Spec):
     simplify_m: float = setting(0.0, "tolerance of simplification; 0: pixel outlines", "outlines as mapped", ge=0)
     classes: tuple[str, ...] | None = setting(None, "class names to write", "all but the background")
 
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _words(cls, value: Any) -> Any:
+        """Numbers as text: a map without a class table has its values for names."""
+        numbers = isinstance(value, list | tuple)
+        return [str(v) if isinstance(v, int) and not isinstance(v, bool) else v for v in value] if numbers else value
+
 
 class RuntimeSpec(Spec):
     """The machine."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -208,6 +211,46 @@ def test_a_function_that_ends_its_process_is_told(pair: tuple[Path, Path, Any, A
     with pytest.raises(DataError, match="test_apply:dying: ended its process without an answer"):
         apply("test_apply:dying", {"a": pair[0]}, tmp_path / "o.tif", window=32, workers=2)
     assert not (tmp_path / "o.tif").exists()
+
+
+def sleeping(images: Arrays) -> Any:
+    """Takes its time, and leaves its process number behind."""
+    Path(os.environ["SWATH_TEST_PIDS"], str(os.getpid())).touch()
+    time.sleep(0.2)
+    return images["a"]
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
+def test_workers_end_with_a_killed_parent(pair: tuple[Path, Path, Any, Any], tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    pids.mkdir()
+    words = [sys.executable, "-m", "swath", "apply", "test_apply:sleeping", "--source", f"a:{pair[0]}",
+             "--out", str(tmp_path / "o.tif"), "--window", "16", "--workers", "2"]  # fmt: skip
+    paths = os.pathsep.join([str(HERE), *filter(None, sys.path)])
+    env = {**os.environ, "PYTHONPATH": paths, "SWATH_TEST_PIDS": str(pids)}
+    parent = subprocess.Popen(words, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until(lambda: any(pids.iterdir()))
+    parent.kill()
+    parent.wait()
+    until(lambda: not any(alive(int(p.name)) for p in pids.iterdir()))
+    assert not (tmp_path / "o.tif").exists()
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that nobody has buried yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def until(done: Callable[[], bool]) -> None:
+    """Waits; fails after a minute."""
+    for _ in range(600):
+        if done():
+            return
+        time.sleep(0.1)
+    raise AssertionError("did not happen within a minute")
 
 
 def test_what_a_function_prints_is_no_data(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
 
 from swath.core.errors import ConfigError, DataError, ResourceError
@@ -160,3 +161,12 @@ def test_the_roofs_of_the_book_keep_four_chips(data_dir: Path, tmp_path: Path) -
     assert [(f["height"], f["width"]) for f in result["files"]] == [(640, 640), (640, 10), (10, 640), (10, 10)]
     padded = chip(frame, tmp_path / "pad", size=640, edge="pad", expect=4)
     assert {(f["height"], f["width"]) for f in padded["files"]} == {(640, 640)}
+
+
+def test_control_points_alone_are_not_kept_and_it_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corners = [GroundControlPoint(0, 0, 5e5, 4e6), GroundControlPoint(0, 9, 5e5 + 9, 4e6), GroundControlPoint(9, 0, 5e5, 4e6 - 9)]
+    path = tmp_path / "a.tif"
+    with rasterio.open(path, "w", driver="GTiff", height=9, width=9, count=1, dtype="uint8") as file:
+        file.gcps = corners, rasterio.crs.CRS.from_epsg(32618)
+    chip(path, tmp_path / "out", size=9)
+    assert "control points or RPCs alone, which are not kept" in capsys.readouterr().err

@@ -413,3 +413,13 @@ def test_the_environment_alone_gives_credentials(bucket: Bucket, monkeypatch: py
         monkeypatch.delenv(name)
     assert names(swath.fetch(bucket.url, listing=True)) == ["a.tif"], "requests are not signed where there is nothing to sign with"
     assert "AWS_ACCESS_KEY_ID" not in os.environ
+
+
+def test_nothing_is_copied_into_itself(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(b"pixels")
+    with pytest.raises(ResourceError, match=r"holds .*a\.tif, which is to be copied"):
+        swath.fetch(tmp_path / "a.tif", out=tmp_path, overwrite=True)
+    swath.fetch(tmp_path / "a.tif", out=tmp_path / "copies")
+    with pytest.raises(ResourceError, match="name a directory outside the sources"):
+        swath.fetch(tmp_path, out=tmp_path / "copies")
+    assert sorted(p.name for p in (tmp_path / "copies").iterdir()) == ["a.tif", "fetch.json"]

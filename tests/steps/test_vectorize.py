@@ -227,6 +227,7 @@ def test_a_map_without_class_table(make_map: Maker, tmp_path: Path) -> None:
     assert layer(plain["vectors"])[2]["name"].tolist() == ["3", "9"]
     chosen = vectorize(path, tmp_path / "b.gpkg", spec=VectorizeSpec(classes=("0", "9", "200")))
     assert {n: c["polygons"] for n, c in chosen["classes"].items()} == {"0": 1, "9": 1, "200": 0}
+    assert VectorizeSpec.model_validate({"classes": [0, "9", 200]}).classes == ("0", "9", "200")
     with pytest.raises(ConfigError, match="no class table and no class 'roof'"):
         vectorize(path, tmp_path / "c.gpkg", spec=VectorizeSpec(classes=("roof",)))
     with pytest.raises(DataError, match="values without a class: 3, 9"):

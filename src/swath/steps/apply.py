@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import deque
@@ -11,8 +12,9 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -107,7 +109,7 @@ def apply(
                     yield tile.core, pixels, valid if header.mask else None
                     bar.advance(tile.core.area)
 
-        publish_geotiff(target, header, blocks)
+        publish_geotiff(target, header, blocks, shown=True)
     return {
         "raster": str(target),
         "bands": header.count,
@@ -284,7 +286,16 @@ _call: _Call | None = None  # of a worker process
 
 def _start(job: _Job) -> None:
     global _call  # noqa: PLW0603
+    Thread(target=_outlive_nobody, daemon=True).start()
     _call = _Call(job)
+
+
+def _outlive_nobody() -> None:
+    """Ends this process with the one that started it, also where that was killed and could say nothing."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _work(tile: Tile) -> _Made:

@@ -78,6 +78,7 @@ def fetch(
         if listing:
             return _listing(items, failed)
     assert out is not None
+    _apart(items, Path(out).resolve())
     copies = _opened(Path(out).absolute(), overwrite)
     heads = _heads(items, failed)
     done = _all_copied(heads, copies, failed)
@@ -95,6 +96,13 @@ def fetch(
         "events": copies.events.as_dict(),
         "seconds": round(time.monotonic() - started, 3),
     }
+
+
+def _apart(items: Sequence[Item], out: Path) -> None:
+    """Nothing, or a ResourceError where a local file already lies where the copies go: it would be copied into itself."""
+    inside = next((i.place for i in items if isinstance(i.place, Path) and out in i.place.resolve().parents), None)
+    if inside is not None:
+        raise ResourceError("out-input", out, f"holds {inside}, which is to be copied", "name a directory outside the sources")
 
 
 def _all_copied(heads: dict[Item, Head], copies: _Copies, failed: list[dict[str, Any]]) -> list[dict[str, Any]]:

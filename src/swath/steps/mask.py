@@ -119,7 +119,7 @@ def _mask_one(
                 bar.advance(window.area)
 
     dtype = np.dtype(legend.map_dtype).name
-    publish_geotiff(target, _header(legend, Header(grid, 1, dtype, legend.nodata)), blocks)
+    publish_geotiff(target, _header(legend, Header(grid, 1, dtype, legend.nodata)), blocks, shown=True)
     picture = publish_png(target.with_suffix(".png"), coloured(seen, legend)) if preview else None
     return {
         "input": str(scene.image.absolute()),

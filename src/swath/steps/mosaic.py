@@ -123,7 +123,7 @@ def _to_cog(layout: Layout, target: Path, on_overlap: Overlap, events: Events) -
                 bar.advance(window.area)
 
     classes = header.colours is not None
-    publish_geotiff(target, header, blocks, cog=True, resampling="MODE" if classes else "AVERAGE")
+    publish_geotiff(target, header, blocks, cog=True, resampling="MODE" if classes else "AVERAGE", shown=True)
 
 
 def _side(header: Header) -> int:

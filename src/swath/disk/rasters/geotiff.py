@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from swath.core.grid import Grid
 from swath.core.windows import Window
 from swath.disk.publish import publish
 from swath.disk.rasters.raster import RasterInfo, RasterReader, band_descriptions, open_raster, raster_info
+from swath.messages import warn
+from swath.progress import Progress
 
 BLOCK = 512
 _UNKEPT = "STATISTICS_"  # tags of the whole raster's pixels, wrong for any other raster
@@ -63,6 +66,8 @@ def read_header(path: str | Path) -> Header:
     """The header of a raster, to be kept by what is made from it. Raises DataError where GeoTIFF cannot hold it."""
     info = raster_info(path)
     with open_raster(path) as source:
+        if info.grid.crs is None and (source.gcps[0] or source.rpcs):
+            warn(f"{path}: has its place by control points or RPCs alone, which are not kept; rectify it first: gdalwarp IN OUT")
         palette = ColorInterp.palette in source.colorinterp[:1]
         return Header(
             grid=info.grid,
@@ -98,12 +103,13 @@ class WholeReader:
 
 
 def publish_geotiff(
-    target: Path, header: Header, blocks: Callable[[], Iterable[Block]], *, cog: bool = False, resampling: str = "AVERAGE"
-) -> Path:
+    target: Path, header: Header, blocks: Callable[[], Iterable[Block]], *, cog: bool = False, resampling: str = "AVERAGE",
+    shown: bool = False,
+) -> Path:  # fmt: skip
     """The published GeoTIFF of all blocks, losslessly compressed, read back and compared by checksum.
 
     `blocks` yields each pixel once; windows on multiples of `BLOCK` are written best. `cog`: Cloud-Optimized, with
-    overviews by `resampling`.
+    overviews by `resampling`. `shown`: progress is shown of what follows the blocks, where no other bar is.
 
     Raises DataError where the blocks cannot be made, ResourceError where they cannot be written.
     """
@@ -117,12 +123,15 @@ def publish_geotiff(
         tiles = part.with_name(f"{part.name}.tiles.tif")  # a name that `sweep` knows
         try:
             _write(tiles, header, blocks(), sums)
-            _compare(tiles, sums, target)
-            _to_cog(tiles, part, header, resampling)
+            _compare(tiles, sums, target, shown=shown)
+            with Progress(f"overviews of {target.name}", 1, "file") if shown else nullcontext() as bar:
+                _to_cog(tiles, part, header, resampling)
+                if bar is not None:
+                    bar.advance(1)
         finally:
             tiles.unlink(missing_ok=True)
 
-    return publish(target, write, verify=lambda part: _compare(part, sums, target), expected_bytes=0)
+    return publish(target, write, verify=lambda part: _compare(part, sums, target, shown=shown), expected_bytes=0)
 
 
 def require_free(targets: Iterable[Path], sources: Iterable[Path], *, overwrite: bool) -> None:
@@ -205,9 +214,10 @@ def _to_cog(tiles: Path, part: Path, header: Header, resampling: str) -> None:
              OVERVIEW_RESAMPLING=resampling, PREDICTOR=names[_predictor(header.dtype)])  # fmt: skip
 
 
-def _compare(part: Path, sums: Sequence[tuple[Window, int, int]], target: Path) -> None:
+def _compare(part: Path, sums: Sequence[tuple[Window, int, int]], target: Path, *, shown: bool) -> None:
     """Nothing, or a ResourceError where a block reads back other than it was written."""
-    with rasterio.open(part) as found:
+    total = sum(w.area for w, _, _ in sums)
+    with rasterio.open(part) as found, Progress(f"compare {target.name}", total, "pixels") if shown else nullcontext() as bar:
         for window, pixels, mask in sums:
             box = RioWindow(window.col, window.row, window.width, window.height)
             same = _crc(found.read(window=box)) == pixels
@@ -216,6 +226,8 @@ def _compare(part: Path, sums: Sequence[tuple[Window, int, int]], target: Path) 
             if not same:
                 raise ResourceError("write-unverified", target, f"rows {window.row} to {window.row_end} read back wrong",
                                     "the disk is full or faulty: free some space and try again")  # fmt: skip
+            if bar is not None:
+                bar.advance(window.area)
 
 
 def _crc(pixels: NDArray[Any]) -> int:
