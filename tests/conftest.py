@@ -62,6 +62,17 @@ def data_dir() -> Path:
     return DATA
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """torch works with one thread: small networks gain nothing by more."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture
 def make_raster(tmp_path: Path) -> Callable[..., Path]:
     """`make_raster(path, array, ...)` writes a GeoTIFF of (C, H, W) or (H, W) and returns its path.
