@@ -12,6 +12,7 @@ import rasterio
 from affine import Affine
 from audited import LEGEND, codes, noise
 
+from swath.core.legend import ClassEntry, Legend
 from swath.core.splits import Region
 from swath.core.windows import Window
 from swath.disk.audits.classes import band_label_findings, class_findings
