@@ -35,6 +35,7 @@ FOREIGN = re.compile(
 PLACES = {"GDAL_DATA", "GDAL_DRIVER_PATH"}  # where an installation of GDAL keeps its files
 for _name in [n for n in os.environ if FOREIGN.match(n) and n not in PLACES]:
     del os.environ[_name]
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # small networks lose by more; tests of threads ask for theirs
 
 settings.register_profile("swath", deadline=None, database=None, max_examples=100, derandomize=True)
 settings.register_profile("fuzz", deadline=None, database=None, max_examples=400)  # other examples in every run
@@ -60,6 +61,17 @@ def data_dir() -> Path:
     if not (DATA / "massachusetts").is_dir():
         pytest.skip(f"no real data in {DATA}: set SWATH_TEST_DATA")
     return DATA
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """torch works with one thread: small networks gain nothing by more."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -9,15 +9,8 @@ from torch import nn
 from swath.engines.rowgraph import Untraceable, trace_rows
 from swath.nets.zoo import build_net
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 CONV = nn.Conv2d(3, 4, 3, padding=1)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def smp_net(architecture, encoder, **options):

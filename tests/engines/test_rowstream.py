@@ -16,6 +16,7 @@ from swath.engines.rowgraph import BLOCK, trace_rows
 from swath.engines.rowstream import RowStream
 from swath.nets.zoo import build_net
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 NETS = [
     ("unet", {"depth": 3, "width": 8}),
     ("unet", {"depth": 2, "width": 6, "norm": "none", "up": "nearest"}),
@@ -27,14 +28,6 @@ NETS = [
     ("smp-unetplusplus", {"encoder": "resnet18"}),
     ("smp-linknet", {"encoder": "resnet18"}),
 ]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def whole(net, image):

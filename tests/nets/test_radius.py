@@ -8,14 +8,7 @@ from swath.core.errors import DataError
 from swath.nets.radius import Radius, measure_radius
 from swath.nets.zoo import build_net
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """The strips and images are small: more threads only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("convs", [1, 2, 5])

@@ -9,16 +9,7 @@ from torch import nn
 from swath.core.errors import ConfigError, DataError
 from swath.nets.zoo import ZOO, build_net, init_head_bias, option_names
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """The strips and images are small: more threads only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
+pytestmark = pytest.mark.usefixtures("one_thread")
 smp_installed = pytest.mark.skipif("not __import__('importlib.util').util.find_spec('segmentation_models_pytorch')")
 
 NATIVE = [

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from audited import codes, noise
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 
 from swath.core.errors import DataError
-from swath.core.legend import ClassEntry, Legend
-from swath.disk.audits.audit import FINDINGS, Finding, from_error, merged, raster_findings, share, shown
+from swath.disk.audits.audit import FINDINGS, from_error, merged, raster_findings, share, shown
 from swath.disk.rasters.raster import raster_info
 from swath.disk.sources.probe import Probe, probe
 from swath.specs import BandsSpec
@@ -29,19 +29,6 @@ READERS = (
     "scenes/inputs",
 )  # fmt: skip
 Make = Callable[..., Path]
-LEGEND = Legend(
-    (ClassEntry(0, "ground", "#000000"), ClassEntry(1, "roof", "#ff0000"), ClassEntry(2, "tree", "#00ff00"))
-)
-
-
-def noise(bands: int = 3, side: int = 128, low: float = 60, high: float = 180, seed: int = 0) -> Any:
-    """uint8 bands (C, H, W) that differ from one another, away from the ends of the type."""
-    return np.random.default_rng(seed).uniform(low, high, (bands, side, side)).astype(np.uint8)
-
-
-def codes(found: list[Finding], *levels: str) -> set[str]:
-    return {f.code for f in found if not levels or f.level in levels}
-
 
 def calls(name: str, position: int, files: list[Path]) -> set[str]:
     """The texts that calls `name(...)` in some files have as their argument at a position: codes."""

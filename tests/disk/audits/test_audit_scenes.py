@@ -10,30 +10,17 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from audited import LEGEND, codes, noise
 
 from swath.core.legend import ClassEntry, Legend
 from swath.core.splits import Region
 from swath.core.windows import Window
-from swath.disk.audits.audit import Finding
 from swath.disk.audits.classes import band_label_findings, class_findings
 from swath.disk.audits.scenes import Member, image_findings, leak_findings
 from swath.disk.sources.probe import probe
 from swath.specs import BandsSpec
 
 Make = Callable[..., Path]
-LEGEND = Legend(
-    (ClassEntry(0, "ground", "#000000"), ClassEntry(1, "roof", "#ff0000"), ClassEntry(2, "tree", "#00ff00"))
-)
-
-
-def noise(bands: int = 3, side: int = 128, low: float = 60, high: float = 180, seed: int = 0) -> Any:
-    """uint8 bands (C, H, W) that differ from one another, away from the ends of the type."""
-    return np.random.default_rng(seed).uniform(low, high, (bands, side, side)).astype(np.uint8)
-
-
-def codes(found: list[Finding], *levels: str) -> set[str]:
-    return {f.code for f in found if not levels or f.level in levels}
-
 
 def members(make_raster: Make, *arrays: Any, splits: str = "", **options: Any) -> list[Member]:
     names = [f"{n}.tif" for n in range(len(arrays))]

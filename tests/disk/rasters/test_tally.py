@@ -11,13 +11,12 @@ import pytest
 import rasterio
 import shapely
 from affine import Affine
+from audited import LEGEND, codes
 
 from swath.core.errors import DataError
 from swath.core.grid import Grid
-from swath.core.legend import ClassEntry, Legend
 from swath.core.splits import Region
 from swath.core.windows import Window
-from swath.disk.audits.audit import Finding
 from swath.disk.audits.labels import stored_code
 from swath.disk.audits.masks import label_raster_findings
 from swath.disk.rasters.crs import parse_crs
@@ -26,18 +25,6 @@ from swath.disk.rasters.tally import LabelValues, coarse, tally, tally_classes
 from swath.disk.sources.probe import spread_windows
 
 Make = Callable[..., Path]
-LEGEND = Legend(
-    (ClassEntry(0, "ground", "#000000"), ClassEntry(1, "roof", "#ff0000"), ClassEntry(2, "tree", "#00ff00"))
-)
-
-
-def noise(bands: int = 3, side: int = 128, low: float = 60, high: float = 180, seed: int = 0) -> Any:
-    """uint8 bands (C, H, W) that differ from one another, away from the ends of the type."""
-    return np.random.default_rng(seed).uniform(low, high, (bands, side, side)).astype(np.uint8)
-
-
-def codes(found: list[Finding], *levels: str) -> set[str]:
-    return {f.code for f in found if not levels or f.level in levels}
 
 
 @pytest.mark.parametrize("how", ["mask", "alpha"])

@@ -7,8 +7,10 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyogrio
 import pytest
 import shapely
 from affine import Affine
@@ -26,7 +28,14 @@ from swath.disk.rasters.crs import project
 from swath.disk.rasters.raster import raster_info
 from swath.disk.vectors.burning import geojson
 from swath.disk.vectors.points import read_points
-from swath.disk.vectors.vector import Features, features_on_grid, read_features, repaired, vector_info
+from swath.disk.vectors.vector import (
+    Features,
+    features_on_grid,
+    file_state,
+    read_features,
+    repaired,
+    vector_info,
+)
 
 MakeVector = Callable[..., Path]
 UTM, LONLAT = "EPSG:32618", "EPSG:4326"
@@ -428,3 +437,35 @@ def test_a_path_that_would_be_taken_for_another_is_refused(make_vector: MakeVect
         shutil.copy(whole, tmp_path / "twolines.gpkg")  # which would be read instead
         with pytest.raises(DataError, match=f"its path holds {what}.*; rename the file or folder"):
             vector_info(odd)
+
+
+def test_a_header_is_read_once_until_the_file_changes(
+    make_vector: MakeVector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Large files are parsed whole for it, and it is asked for by every step."""
+    asked: list[Path] = []
+    plain = pyogrio.read_info
+
+    def counted(path: Path, **options: Any) -> Any:
+        asked.append(path)
+        return plain(path, **options)
+
+    monkeypatch.setattr(pyogrio, "read_info", counted)
+    path = make_vector("a.geojson", [shapely.box(0, 0, 1, 1)], {"class": [1]})
+    assert [vector_info(path).features for _ in range(3)] == [1, 1, 1]
+    assert len(asked) == 1
+    path.unlink()
+    with pytest.raises(DataError, match="no such file"):
+        vector_info(path)
+    make_vector("a.geojson", [shapely.box(0, 0, 1, 1)] * 2, {"kind": [1, 2]})
+    assert (vector_info(path).features, vector_info(path).fields) == (2, ("kind",))
+    assert len(asked) == 2
+
+
+def test_what_lies_beside_a_file_counts_as_the_file(make_vector: MakeVector) -> None:
+    for name, beside in (("a.gpkg", "a.gpkg-wal"), ("b.shp", "b.cpg")):
+        path = make_vector(name, [shapely.box(0, 0, 1, 1)], {"class": [1]}, geometry_type="Polygon")
+        before = file_state(path)
+        assert file_state(path) == before
+        (path.parent / beside).write_bytes(b"UTF-8 or anything")
+        assert file_state(path) != before

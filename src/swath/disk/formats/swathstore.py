@@ -155,8 +155,7 @@ def store_from_samples(samples: ForeignSamples, directory: Path) -> dict[str, An
     require_space(directory / "records.bin", len(survey.places) * schema.record_bytes)
     grids = [g or Grid(None, Affine.identity(), survey.side, survey.side) for g in survey.scenes.values()]
     print_ = survey.digest.hexdigest()[:16]
-    spool = RecordSpool(directory, schema, survey.places, print_)
-    try:
+    with RecordSpool(directory, schema, survey.places, print_) as spool:
         for number, s in enumerate(samples):
             if number >= spool.decided:
                 record = _record(s, legend)
@@ -166,10 +165,6 @@ def store_from_samples(samples: ForeignSamples, directory: Path) -> dict[str, An
         )
         card["leakage"] = None  # the ground of foreign samples is not known
         publish_store(directory, spool, card, lambda index, part: write_footprints(index, card, part))
-    except BaseException as e:
-        spool.close(remove=isinstance(e, DataError))
-        raise
-    spool.close(remove=True)
     return card
 
 

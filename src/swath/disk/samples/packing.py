@@ -49,8 +49,7 @@ def pack(project: Project, directory: Path, fingerprint: str, splits: Sequence[S
                         "use a smaller sample.tile, or sample.edge=shift")  # fmt: skip
     require_space(directory / "records.bin", len(places) * schema.record_bytes)
     of_scene = scene_bands(project, bands)
-    spool = RecordSpool(directory, schema, places, fingerprint)
-    try:
+    with RecordSpool(directory, schema, places, fingerprint) as spool:
         _fill(project, spool)
         card = store_card(
             spool, fingerprint, project.legend, bands, [of_scene(i) for i in range(len(project.scenes))], statistics,
@@ -58,10 +57,6 @@ def pack(project: Project, directory: Path, fingerprint: str, splits: Sequence[S
         )  # fmt: skip
         card |= {"dropped": _dropped(project, spool), "leakage": leakage(project)}
         publish_store(directory, spool, card, lambda index, part: write_footprints(index, card, part))
-    except BaseException as e:
-        spool.close(remove=isinstance(e, DataError))
-        raise
-    spool.close(remove=True)
     return card
 
 

@@ -15,12 +15,13 @@ import zlib
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.core.errors import ResourceError
+from swath.core.errors import DataError, ResourceError
 from swath.core.splits import SPLITS
 from swath.core.windows import Window
 from swath.disk.publish import resources_explained
@@ -74,6 +75,13 @@ class RecordSpool:
         """Moves the records to `part`."""
         self.records.close()
         os.replace(self.records_path, part)
+
+    def __enter__(self) -> RecordSpool:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """What is finished, or can never be, is removed; what was interrupted is kept to be gone on with."""
+        self.close(remove=error is None or isinstance(error, DataError))
 
     def close(self, *, remove: bool) -> None:
         """Gives the files back, and removes them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -54,19 +55,25 @@ class Features:
         return len(self.geometry)
 
 
-def file_state(path: Path) -> tuple[tuple[int, int], ...]:
-    """(time, size) of a file and of those that belong to it, which tell that it is as it was when it was read before."""
+def file_state(path: Path) -> tuple[tuple[int, int, int], ...]:
+    """(number, time, size) of a file and of those that belong to it: what tells that it is as it was when it was read before."""
     file = local_copy(path)
     parts = [file, *(file.with_suffix(s) for s in (".dbf", ".shx", ".prj", ".cpg") if file.suffix.lower() == ".shp")]
+    parts += [Path(f"{file}-wal")] if file.suffix.lower() == ".gpkg" else []  # what SQLite has not yet written into the file
     found = [p.stat() for p in parts if p.exists()]
-    return tuple((f.st_mtime_ns, f.st_size) for f in found)
+    return tuple((f.st_ino, f.st_mtime_ns, f.st_size) for f in found)
 
 
 def vector_info(path: str | Path, layer: str | None = None) -> VectorInfo:
-    """The header of a vector layer (default: the first). Raises DataError."""
+    """The header of a vector layer (default: the first), kept as long as the file does not change. Raises DataError."""
     path = location(path)
+    _guard(path, local_copy(path))
+    return _header(path, layer, file_state(path))
+
+
+@lru_cache(maxsize=256)
+def _header(path: Path, layer: str | None, state: object) -> VectorInfo:
     file = local_copy(path)
-    _guard(path, file)
     if geoparquet.is_geoparquet(path):
         return _parquet_info(path, file, layer)
     require_plain(file, DataError)
