@@ -114,7 +114,7 @@ def publish_shares(
     """
     from matplotlib.figure import Figure
 
-    tall = max(3.8, 1.1 + len(names) * (0.13 * len(shares) + 0.09))
+    tall = max(4.4, 1.1 + len(names) * (0.13 * len(shares) + 0.09))
     figure = Figure(figsize=(11 if thresholds else 6.5, tall), layout="constrained")
     axes = figure.subplots(1, 2 if thresholds else 1, squeeze=False)[0]
     _bars(axes[0], shares, names, colours)
@@ -125,7 +125,7 @@ def publish_shares(
         axes[1].step(x, spread, where="post", color="#c44e10", marker=dot, label="standard deviation of the class shares, %")
         axes[1].axvline(100 * chosen, color="#333333", linestyle=":", label=f"found: {100 * chosen:g} %")
         axes[1].set(xlabel="sample.min_annotated, %", title="what a least annotated share does to training", ylim=(0, 105))
-        axes[1].legend(fontsize="small")
+        axes[1].legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.17))  # never on the lines
         axes[1].set_box_aspect(0.7)
         axes[1].set_anchor("N")
     return publish_figure(path, figure)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -59,9 +60,10 @@ def evaluate(
     chosen = model_scenes(chosen, bundle.sources, bundle.directory, sources)
     legend, events = bundle.legend, Events()
     total, per_scene = Confusion.zeros(len(legend)), {}
+    sharing = Counter(s.label_files for s in scenes)
     for scene in chosen:
         region = (regions or {}).get(scene.name)
-        alone = sum(s.label_files == scene.label_files for s in scenes) == 1
+        alone = sharing[scene.label_files] == 1
         counts = _score_scene(scene, predictor, bundle.card.get("seen", {}), labels or LabelsSpec(), predict, region, events, alone=alone)
         per_scene[scene.name] = counts.scores(legend.names, legend.background)
         total = total + counts
