@@ -95,7 +95,7 @@ def _info_args(p: argparse.ArgumentParser) -> None:
 
 
 def _verify_args(p: argparse.ArgumentParser) -> None:
-    p.add_argument("thing", help="store, bundle, run or raster")
+    p.add_argument("thing", help="store, bundle, run, raster, or samples that convert wrote")
 
 
 def _convert_args(p: argparse.ArgumentParser) -> None:
