@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -263,6 +264,12 @@ def test_ctrl_c_is_130(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     code, out, err = cli("verify", "x")
     assert (code, out) == (130, "")
     assert "goes on" in err
+
+
+def test_the_handler_of_sigterm_does_not_outlive_the_command(cli: Run) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    assert cli("schema")[0] == 0
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_reader_that_goes_away_is_no_bug() -> None:

@@ -11,6 +11,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -29,28 +30,40 @@ def swath(*words: object) -> list[str]:
     return [*map(str, words), "-q"]
 
 
-def finish(words: list[str]) -> None:
-    """Goes on to the end, in this process: what it finds is on the disk."""
-    assert main(words) == 0
+def finish(words: list[str], folder: Path) -> int:
+    """Goes on to the end, in this process: what it finds is on the disk. The most bytes that `folder` ever held."""
+    seen, done = [0], Event()
+
+    def watch() -> None:
+        while not done.wait(0.005):
+            seen.append(held(folder))
+
+    watcher = Thread(target=watch)
+    watcher.start()
+    try:
+        assert main(words) == 0
+    finally:
+        done.set()
+        watcher.join()
+    return max(seen)
 
 
-def killed(words: list[str], folder: Path, enough: float) -> float | None:
-    """Kills the command once files of `folder` hold so many bytes; None then, else the most that it ever held."""
+def killed(words: list[str], folder: Path, enough: float) -> bool:
+    """Kills the command once files of `folder` hold so many bytes; False where it had finished before."""
     process = subprocess.Popen([sys.executable, "-m", "swath", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    most, ends = 0.0, time.monotonic() + SECONDS
+    ends = time.monotonic() + SECONDS
     try:
         while process.poll() is None:
-            most = max(most, held(folder))
             assert time.monotonic() < ends
-            if most >= enough:
+            if held(folder) >= enough:
                 process.send_signal(signal.SIGKILL)
-                return None
+                return True
             time.sleep(0.002)
     finally:
         process.kill()
         process.wait()
     assert process.returncode == 0
-    return most
+    return False
 
 
 def held(folder: Path) -> int:
@@ -85,7 +98,7 @@ def trial(base: Path, words, watched: Path, patterns: tuple[str, ...], kills: in
     """Kills when some share is written, each time in a fresh copy, reruns, and compares with an uninterrupted run."""
     whole = base.parent / "whole"
     shutil.copytree(base, whole)
-    most = killed(words(whole), whole / watched, float("inf"))
+    most = finish(words(whole), whole / watched)
     assert most
     expected = hashes(whole / watched, patterns)
     assert expected
@@ -94,13 +107,13 @@ def trial(base: Path, words, watched: Path, patterns: tuple[str, ...], kills: in
         copy = base.parent / f"kill{n}"
         shutil.copytree(base, copy)
         share = draw.uniform(0.05, 0.9)
-        while killed(words(copy), copy / watched, share * most) is not None:  # it was too quick to be seen: strike earlier
+        while not killed(words(copy), copy / watched, share * most):  # it was too quick to be seen: strike earlier
             shutil.rmtree(copy)
             shutil.copytree(base, copy)
             share *= 0.7
         if n % 2:
             killed([*words(copy), *rerun], copy / watched, draw.uniform(share, 1) * most)
-        finish([*words(copy), *rerun])
+        finish([*words(copy), *rerun], copy / watched)
         assert hashes(copy / watched, patterns) == expected
         assert not list((copy / watched).rglob("*.spool"))
         shutil.rmtree(copy)

@@ -274,7 +274,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[0] == "--version":
         print(json.dumps({"swath": __version__}) if "--json" in words else f"swath {__version__}")
         return 0
-    signal.signal(signal.SIGTERM, _terminated)
+    before = signal.signal(signal.SIGTERM, _terminated)
     quiet_libraries()
     tolerant_output()
     as_json, debug = "--json" in words, "--debug" in words
@@ -290,6 +290,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except Exception as e:  # noqa: BLE001  the one boundary: whatever was not foreseen becomes one line
         return _failed(_unforeseen(e), as_json=as_json, debug=debug)
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _dispatch(words: list[str]) -> int:
