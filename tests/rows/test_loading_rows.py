@@ -122,7 +122,7 @@ def test_otb_029_a_reader_of_twenty_lines_trains_and_predicts(own_town: Path, mo
 
 @pytest.mark.parametrize(
     ("function", "told"),
-    [("fails", "raised KeyError: 'block 7'; correct the reader"), ("more", "raised TypeError: more() missing 1 required"),
+    [("fails", "raised KeyError: 'block 7' (wrong_readers.py, line "), ("more", "raised TypeError: more() missing 1 required"),
      ("no_read", "gives NoRead, which has no read(window)"), ("kind", "has the dtype 'uint7', no type of NumPy"),
      ("flat", "read gave (32, 32) for a window of (32, 32), (1, 32, 32) is expected")],
 )  # fmt: skip
