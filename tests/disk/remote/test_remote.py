@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import shapely
+from pyogrio.raw import write as write_vector
 from rasterio._env import get_gdal_config
 from servers import SECRET, Bucket, Web
 
@@ -482,10 +484,16 @@ def test_a_raster_that_changes_while_it_is_read_is_told(web: Web, bucket: Bucket
 @pytest.mark.usefixtures("allowed")
 @pytest.mark.parametrize("suffix", [".geojson", ".gpkg", ".parquet"])
 def test_points_are_copied_and_read(web: Web, tmp_path: Path, suffix: str) -> None:
-    geopandas = pytest.importorskip("geopandas", reason="geopandas is not installed")
     local = tmp_path / f"p{suffix}"
-    table = geopandas.GeoDataFrame({"class": [2, 1]}, geometry=geopandas.points_from_xy([1, 3], [2, 4]), crs=4326)
-    table.to_parquet(local) if suffix == ".parquet" else table.to_file(local)
+    points = shapely.to_wkb(shapely.points([1, 3], [2, 4]))
+    if suffix == ".parquet":
+        pyarrow = pytest.importorskip("pyarrow")
+        geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": {"encoding": "WKB", "geometry_types": ["Point"]}}}
+        table = pyarrow.table({"class": [2, 1], "geometry": pyarrow.array(points.tolist(), pyarrow.binary())})
+        parquet = pytest.importorskip("pyarrow.parquet")
+        parquet.write_table(table.replace_schema_metadata({"geo": json.dumps(geo)}), local)
+    else:
+        write_vector(local, points, [np.array([2, 1])], ["class"], geometry_type="Point", crs="EPSG:4326")
     (web.folder / local.name).write_bytes(local.read_bytes())
     classes = Legend((ClassEntry(0, "none", "#000000"), ClassEntry(1, "a", "#ffffff"), ClassEntry(2, "b", "#ff0000")))
     for place in (local, location(f"{web.url}/{local.name}?sig=hush")):
