@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from swath.disk.projects.project import load_project
 from swath.disk.samples.plan import plan_places
 from swath.disk.samples.rastersamples import RasterSamples
 from swath.disk.stores.store import StoreSamples
-from swath.nets.batches import Batches
+from swath.nets.batches import Batch, Batches, Crop
 
 pytest_plugins = ["fixtures_run"]
 ALL = ("split.by=none", "split.buffer=0")
@@ -187,9 +187,9 @@ def test_roof_040_an_epoch_of_ten_images_by_four_sees_all_ten(tmp_path: Path) ->
     drawn: list[int] = []
     plain = Batches._fill
 
-    def noted(self: Batches, step: int, batch: object) -> object:
-        drawn.extend(self.draw(np.arange(step * self.batch_size, (step + 1) * self.batch_size)).tolist())
-        return plain(self, step, batch)  # type: ignore[arg-type]
+    def noted(self: Batches, crops: Sequence[Crop], first: int, batch: Batch) -> None:
+        drawn.extend(index for _, index, _ in crops)
+        plain(self, crops, first, batch)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Batches, "_fill", noted)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 import swath
 from swath.disk.bundle import read_bundle
 from swath.disk.stores.store import store_faults
-from swath.nets.batches import Batch, Batches
+from swath.nets.batches import Batch, Batches, Crop
 from swath.nets.waiting import WaitMeter
 from swath.steps import train as step
 
@@ -79,10 +80,10 @@ def test_nist_032_a_slow_reader_is_warned_about(
             heard.append((waited, spent))
             return super().add(0.9 if len(heard) <= 30 else 0.0, 1.0)
 
-    def fill(self: Batches, number: int, batch: Batch) -> Batch:
-        if number == 0:
+    def fill(self: Batches, crops: Sequence[Crop], first: int, batch: Batch) -> None:
+        if crops[0][0] == 0:
             time.sleep(0.2)
-        return plain(self, number, batch)
+        plain(self, crops, first, batch)
 
     monkeypatch.setattr(Batches, "_fill", fill)
     monkeypatch.setattr(step, "WaitMeter", lambda advice: Meter(advice, steps=8, seconds=0.05))

@@ -22,6 +22,7 @@ from swath.core.windows import Window, up
 from swath.disk.stores.sample import Sample, Samples
 
 DRAWS = 5  # tries to find a crop with a labelled pixel
+Crop = tuple[int, int, Window]  # position in the sequence of draws, sample, window of it
 AHEAD = 256  # draws that samples are told of beforehand
 
 
@@ -75,20 +76,23 @@ class Batches:
 
     def at(self, step: int) -> Batch:
         """The batch of a step, the same whenever it is asked for."""
-        return self._fill(step, self._buffer())
+        batch = self._buffer()
+        self._fill(self._crops(step, batch), 0, batch)
+        return batch
 
     def ahead(self, first: int, depth: int | None = None) -> Generator[Batch, None, None]:
         """Batches from step `first` on, endlessly; `waited` sums the seconds of waiting.
 
-        Up to `depth` batches (default: one more than threads) are read ahead into a ring of kept buffers: a batch is
-        overwritten once the next but one is asked for, so what is to stay must be copied.
+        Up to `depth` batches (default: one more than threads, one where reading is no more than a copy) are read ahead into
+        a ring of kept buffers, each by all threads together: a batch is overwritten once the next but one is asked for, so
+        what is to stay must be copied.
         """
         if self.workers == 0:
             yield from self._one_by_one(first)
             return
-        depth = depth or self.workers + 1
+        depth = depth or (1 if self.samples.instant else self.workers + 1)  # few buffers stay in the processor's cache
         free = deque(self._buffer() for _ in range(depth + 2))
-        queue: deque[Future[Batch]] = deque()
+        queue: deque[tuple[Batch, list[Future[None]]]] = deque()
         pool = ThreadPoolExecutor(self.workers, "swath-batches")
         try:
             for step in range(first, first + depth):
@@ -96,7 +100,9 @@ class Batches:
             step = first + depth
             while True:
                 started = time.monotonic()
-                batch = queue.popleft().result()
+                batch, parts = queue.popleft()
+                for part in parts:
+                    part.result()
                 self.waited += time.monotonic() - started
                 queue.append(self._submit(pool, step, free))
                 step += 1
@@ -106,9 +112,13 @@ class Batches:
             pool.shutdown(cancel_futures=True)
             self.samples.release()
 
-    def _submit(self, pool: ThreadPoolExecutor, step: int, free: deque[Batch]) -> Future[Batch]:
+    def _submit(self, pool: ThreadPoolExecutor, step: int, free: deque[Batch]) -> tuple[Batch, list[Future[None]]]:
+        """The batch of a step that threads begin to fill, with the parts that they fill it in."""
         self._expect(step, max(AHEAD, 2 * self.batch_size))
-        return pool.submit(self._fill, step, free.popleft())
+        batch = free.popleft()
+        crops = self._crops(step, batch)
+        share = -(-len(crops) // self.workers)
+        return batch, [pool.submit(self._fill, crops[i : i + share], i, batch) for i in range(0, len(crops), share)]
 
     def _expect(self, step: int, draws: int) -> None:
         """Tells the samples what is wanted from a step on, where neighbours are drawn together."""
@@ -123,7 +133,8 @@ class Batches:
             while True:
                 started = time.monotonic()
                 self._expect(step, self.batch_size)
-                batch = self._fill(step, buffers[step % 2])
+                batch = buffers[step % 2]
+                self._fill(self._crops(step, batch), 0, batch)
                 self.waited += time.monotonic() - started
                 step += 1
                 yield batch
@@ -140,25 +151,28 @@ class Batches:
             image, labels, valid = image.pin_memory(), labels.pin_memory(), valid.pin_memory()
         return Batch(image, labels, valid)
 
-    def _fill(self, step: int, batch: Batch) -> Batch:
-        """The batch of a step, written into kept tensors."""
+    def _crops(self, step: int, batch: Batch) -> list[Crop]:
+        """What a batch will hold, which is told the scenes."""
         positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
         drawn = self.draw(positions)
         heights, widths = np.minimum(self.heights[drawn], self.crop), np.minimum(self.widths[drawn], self.crop)
         rows = self._offsets(self.heights[drawn] - heights, positions, 0)
         cols = self._offsets(self.widths[drawn] - widths, positions, 1)
-        image, labels, valid = batch.image.numpy(), batch.labels.numpy(), batch.valid.numpy()
-        boxes = zip(drawn.tolist(), rows.tolist(), cols.tolist(), heights.tolist(), widths.tolist(), strict=True)
-        for i, (index, row, col, height, width) in enumerate(boxes):
-            out = Sample(image[i], labels[i], valid[i])
-            if (height, width) != labels.shape[1:]:
-                out.image[...], out.labels[...], out.valid[...] = 0, self.ignore, False
-                out = Sample(image[i, :, :height, :width], labels[i, :height, :width], valid[i, :height, :width])
-            self.samples.read_into(index, Window(row, col, height, width), out)
-            if not self.full[index]:
-                self._find_label(index, int(positions[i]), out)
         batch.scenes = tuple(self.scenes[drawn].tolist())
-        return batch
+        boxes = zip(rows.tolist(), cols.tolist(), heights.tolist(), widths.tolist(), strict=True)
+        return [(p, i, Window(*box)) for p, i, box in zip(positions.tolist(), drawn.tolist(), boxes, strict=True)]
+
+    def _fill(self, crops: Sequence[Crop], first: int, batch: Batch) -> None:
+        """Writes crops into kept tensors, from the `first` place of the batch on."""
+        image, labels, valid = batch.image.numpy(), batch.labels.numpy(), batch.valid.numpy()
+        for i, (position, index, box) in enumerate(crops, first):
+            out = Sample(image[i], labels[i], valid[i])
+            if box.shape != labels.shape[1:]:
+                out.image[...], out.labels[...], out.valid[...] = 0, self.ignore, False
+                out = Sample(*(a[..., : box.height, : box.width] for a in (out.image, out.labels, out.valid)))
+            self.samples.read_into(index, box, out)
+            if not self.full[index]:
+                self._find_label(index, position, out)
 
     def _offsets(self, room: NDArray[np.int64], positions: NDArray[np.int64], lane: int) -> NDArray[np.int64]:
         """Where crops begin, each 0 to `room`."""

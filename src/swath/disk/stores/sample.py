@@ -73,7 +73,7 @@ class Samples(Protocol):
     """Random access to samples: a store, or rasters.
 
     `counts` are the label pixels per sample and class, int64 (n, C). `direct`: they come from rasters that are too large to
-    be kept, so that neighbours had better be drawn together.
+    be kept, so that neighbours had better be drawn together. `instant`: reading one is no more than a copy.
     """
 
     places: Sequence[Place]
@@ -81,6 +81,7 @@ class Samples(Protocol):
     schema: Schema
     counts: NDArray[np.int64]
     direct: bool = False
+    instant: bool = False
 
     def read(self, index: int, part: Window | None = None) -> Sample:
         """One sample, or a window of it (relative to the sample's first pixel)."""

@@ -135,6 +135,7 @@ class StoreSamples(Samples):
         self._whole = np.zeros(len(self.rows), bool)  # no pixel is without data
         self._lock = OwnLock()
         self._views = self.schema.views(self.records.bytes) if self.schema.codec == "none" else None
+        self.instant = self._views is not None
         self._numbers: list[int] = self.rows.tolist()
         self._scratch = local()
         self._shape = self.schema.side, self.schema.side
