@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -123,7 +124,8 @@ def main() -> None:
         for _ in range(ROUNDS):
             for kind, found in rounds.items():
                 found.append(alone(kind, whole))
-                (whole / "bare.bin").unlink(missing_ok=True)
+                (whole / "bare.bin").unlink(missing_ok=True)  # nothing of an earlier round is left to be replaced
+                shutil.rmtree(whole / "runs", ignore_errors=True)
         medians = {k: statistics.median(f["samples"] / f["seconds"] for f in found) for k, found in rounds.items()}
         busy = {k: statistics.median(f["busy"] for f in found) for k, found in rounds.items()}
         peer = torchgeo("sample", whole / "image.tif", whole / "polygons.gpkg", 24)
