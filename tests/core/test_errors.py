@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pickle
-
 import pytest
+from elsewhere import passed_on
 
 from swath.core.errors import ConfigError, DataError, QualityError, ResourceError, SwathError, did_you_mean
 
@@ -36,6 +35,6 @@ def test_the_closest_word_is_offered_or_all_of_them() -> None:
 @pytest.mark.parametrize("kind", [ConfigError, DataError, QualityError, ResourceError])
 def test_an_error_of_another_process_is_the_same(kind: type[SwathError]) -> None:
     error = kind("some-code", "a.tif", "is broken", "replace it")
-    copy = pickle.loads(pickle.dumps(error))
+    copy = passed_on(error)
     assert type(copy) is kind
     assert (copy.as_dict(), copy.line(), str(copy)) == (error.as_dict(), error.line(), str(error))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
-import pickle
 from threading import Thread
+
+from elsewhere import passed_on
 
 from swath.core.threads import OwnLock
 
@@ -12,7 +13,7 @@ from swath.core.threads import OwnLock
 def test_a_copy_of_a_lock_begins_unlocked() -> None:
     lock = OwnLock()
     with lock:
-        with pickle.loads(pickle.dumps(lock)):
+        with passed_on(lock):
             pass
         LOCKS.append(lock)
         with multiprocessing.get_context("fork").Pool(1) as pool:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
 
 import numpy as np
+from elsewhere import passed_on
 
 from swath.core.windows import Window
 from swath.disk.rasters.handles import MOST, Handle
@@ -69,10 +69,10 @@ def opened_there() -> list[str]:
     return list(KEPT[0].get().log)
 
 
-def test_a_pickled_handle_opens_its_own() -> None:
+def test_a_handle_of_another_process_opens_its_own() -> None:
     handle = Handle(opened, 1, [])
     mine = handle.get()
-    copy = pickle.loads(pickle.dumps(handle))
+    copy = passed_on(handle)
     assert copy.get().name == "1"
     assert copy.get() is not mine
 
