@@ -59,7 +59,7 @@ def geojson(geometry: NDArray[Any]) -> list[dict[str, Any]]:
     """
     plain = (shapely.get_type_id(geometry) == shapely.GeometryType.POLYGON) & (shapely.get_num_interior_rings(geometry) == 0)
     plain &= ~shapely.is_empty(geometry)
-    points = shapely.get_coordinates(geometry[plain]).tolist()
+    points = list(zip(*shapely.get_coordinates(geometry[plain]).T.tolist(), strict=True))
     ends = np.cumsum(shapely.get_num_coordinates(geometry[plain])).tolist()
     rings = iter([points[a:b] for a, b in zip([0, *ends], ends, strict=False)])
     return [
