@@ -124,7 +124,7 @@ def run(config: PathLike, *overrides: str, start: str | None = None, only: str |
         if overrides:
             raise ConfigError("override", overrides[0], "a pipeline takes no settings", "write them as `settings` of its steps")
         wanted = [w for w in (only or "").split(",") if w]
-        return run_declared(config, {f.__name__.rstrip("_"): f for f in DECLARED}, start=start, only=wanted, overwrite=overwrite)
+        return run_declared(config, DECLARED, start=start, only=wanted, overwrite=overwrite)
     return chain(config, overrides, start=start, only=only, overwrite=overwrite)
 
 
@@ -310,8 +310,11 @@ def fetch(sources: Sequence[PathLike] | PathLike, *, out: PathLike | None = None
     return step(listed, out, listing=listing, include=globs, limit=limit, overwrite=overwrite)
 
 
-DECLARED = (check, sample, analyze, train, evaluate, predict, vectorize, run, verify, convert, import_, fetch, chip, mosaic, mask, split,
-            points, flatten, summarize, apply)  # fmt: skip  # verbs that a pipeline may declare
+# the verbs that a pipeline may declare, by name
+DECLARED = {f.__name__.rstrip("_"): f for f in (
+    check, sample, analyze, train, evaluate, predict, vectorize, run, verify, convert, import_, fetch, chip, mosaic, mask, split,
+    points, flatten, summarize, apply,
+)}  # fmt: skip
 
 
 def _classes(config: PathLike | None, overrides: Sequence[str]) -> tuple[Legend | None, LabelsSpec | None, bool | tuple[str, ...]]:

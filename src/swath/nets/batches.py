@@ -207,7 +207,7 @@ class Batches:
 
 
 def kept_batches(workers: int) -> int:
-    """How many batches are in memory at once: one per thread, one more that is ready, and the last two given out."""
+    """How many batches are in memory at most: one per thread, one more that is ready, and the last two given out."""
     return workers + 3 if workers else 2
 
 
